@@ -1,0 +1,122 @@
+"""`genx export`: turn a trained model into a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genx_cli.options import AsJson, Quiet
+from genx_cli.sink import Sink, open_sink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from genx_export.report import ExportReport
+
+
+def export(  # noqa: PLR0913 - one parameter a flag
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Folder with recipe.toml, file.py:callable, package.module:callable, "
+            "NAME.pt2 or NAME.onnx.",
+        ),
+    ],
+    output_path: Annotated[
+        Path, typer.Option("-o", "--out", metavar="NAME.genx", help="The bundle to write.")
+    ],
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights: .safetensors, or a torch state dict.")
+    ] = None,
+    weights_key: Annotated[
+        str | None, typer.Option(help="Entry of a checkpoint that holds the state dict.")
+    ] = None,
+    weights_prefix: Annotated[
+        str, typer.Option(help="Take only tensors whose names start so, and cut it off.")
+    ] = "",
+    prior: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=KIND:...",
+            help="What feeds an input: z=normal:100, label=categorical:10, code=one_hot:10, "
+            "c=uniform:2:-1..1. Repeat for each.",
+        ),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(metavar="KIND", help="What comes out: image:-1..1, tensor.")
+    ] = None,
+    family: Annotated[
+        str | None, typer.Option(help="How the model is cut up: generator, vae.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The bundle's name.")] = None,
+    batch: Annotated[
+        str | None, typer.Option(metavar="MIN:MAX", help="Batch sizes to allow; 1:64 by default.")
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(help="Largest error allowed, as a part of the output range.")
+    ] = 1e-5,
+    as_zip: Annotated[bool, typer.Option("--zip", help="Write one file, not a folder.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing bundle.")] = False,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Export a trained PyTorch model to a bundle that samples without torch.
+
+    Ends with a check against the original model; nothing is written if that fails.
+    """
+    sink = open_sink(json=json, quiet=quiet)
+    with sink.progress("starting") as progress:
+        progress.step("loading torch")
+        run_export = _import_export()
+        report = run_export(
+            source,
+            output_path,
+            weights=weights,
+            weights_key=weights_key,
+            weights_prefix=weights_prefix,
+            priors=prior or (),
+            output=output,
+            family=family,
+            name=name,
+            batch=batch,
+            tolerance=tolerance,
+            force=force,
+            as_zip=as_zip,
+            progress=progress.step,
+        )
+    _tell(sink, report)
+
+
+def _import_export() -> Callable[..., ExportReport]:
+    from genx_cli.extras import require_extra
+
+    require_extra("export", "genx export")
+    from genx_export import export as run_export
+
+    return run_export
+
+
+def _tell(sink: Sink, report: ExportReport) -> None:
+    from dataclasses import asdict
+
+    for warning in report.warnings:
+        sink.warn(warning)
+    sink.say(f"wrote {report.path}: {report.bytes / 1e6:.2f} MB, in {report.seconds:.1f} s")
+    sink.table(
+        ("component", "weights", "nodes", "MB"),
+        [
+            (c.name, f"{c.parameters:,}", str(c.nodes), f"{c.bytes / 1e6:.2f}")
+            for c in report.components
+        ],
+    )
+    sink.say(
+        f"  equals the original model within {report.max_error:.1e} of the output range "
+        f"(allowed {report.tolerance:.0e})"
+    )
+    sink.say(f"  batch {report.batch[0]} to {report.batch[1]}")
+    sink.say(f"next: genx sample {report.path} -n 64 -o grid.png")
+    sink.say(f"      genx verify {report.path}      (also on the device that it is for)")
+    sink.finish({**asdict(report), "path": str(report.path)})

@@ -1,0 +1,132 @@
+"""`genx sample`: draw from a bundle into a picture, a folder of pictures, or an array."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genx_cli.options import AsJson, BackendName, BundlePath, Precision, Quiet, Threads
+from genx_cli.sink import Sink, open_sink
+from genx_runtimes.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from genx_runtimes.sampler import Batch, Sampler
+
+
+def sample(  # noqa: PLR0913 - one parameter a flag
+    bundle: BundlePath,
+    output_path: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--out", metavar="PATH", help="grid.png, out.npy, or dir/ for a PNG a sample."
+        ),
+    ],
+    n: Annotated[int, typer.Option("-n", help="How many samples.")] = 16,
+    seed: Annotated[int, typer.Option(help="Seed; the same seed gives the same samples.")] = 0,
+    start: Annotated[int, typer.Option(help="Index of the first sample.")] = 0,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Fix a condition: label=3, label=balanced, c=0.5,-1, c[0]=0.5. Repeat for each.",
+        ),
+    ] = None,
+    truncation: Annotated[
+        float | None, typer.Option(help="Keep normal latents within this magnitude.")
+    ] = None,
+    interpolate: Annotated[
+        str | None,
+        typer.Option(metavar="A:B", help="Walk in n steps from sample A to sample B."),
+    ] = None,
+    columns: Annotated[int | None, typer.Option(help="Pictures a row of the grid.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Samples a pass; 16, or what the bundle allows.")
+    ] = None,
+    backend: BackendName = "onnxruntime",
+    precision: Precision = None,
+    threads: Threads = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw samples. Sample i of a seed is the same in any batch size, on any device."""
+    from genx_cli.writers import find_writer
+    from genx_runtimes.bundle import open_bundle
+    from genx_runtimes.session import SessionOptions
+
+    sink = open_sink(json=json, quiet=quiet)
+    opened = open_bundle(bundle)
+    write = find_writer(output_path, opened.manifest.output, columns=columns, force=force)
+    bounds = opened.manifest.batch
+    size = batch if batch is not None else max(bounds.min, min(16, bounds.max))
+    options = SessionOptions(threads=threads)
+    with opened.sampler(backend=backend, precision=precision, options=options) as sampler:
+        common: dict[str, object] = {"seed": seed, "batch": size, "truncation": truncation}
+        batches = _draw(sampler, n, start, interpolate, _parse_conditions(condition), common)
+        with sink.progress(f"sampling {opened.manifest.name}", n) as progress:
+            written = write(_count(batches, progress.advance))
+    _tell(sink, bundle, output_path, n, seed, interpolate, sampler)
+    sink.finish({"path": str(output_path), "n": n, "seed": seed, "start": start, "files": written})
+
+
+def _draw(
+    sampler: Sampler,
+    n: int,
+    start: int,
+    interpolate: str | None,
+    conditions: dict[str, str],
+    common: dict[str, object],
+) -> Iterator[Batch]:
+    if interpolate is None:
+        return sampler.sample(n, start=start, conditions=conditions, **common)  # type: ignore[arg-type]
+    first, colon, last = interpolate.partition(":")
+    if not (colon and first.isdecimal() and last.isdecimal()):
+        raise InputError(f"--interpolate {interpolate!r} is not A:B", fix="--interpolate 0:5")
+    if start:
+        raise InputError("--start has no meaning with --interpolate", fix="leave it out")
+    return sampler.interpolate(int(first), int(last), n, conditions=conditions, **common)  # type: ignore[arg-type]
+
+
+def _parse_conditions(texts: list[str] | None) -> dict[str, str]:
+    conditions = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"--set {text!r} is not NAME=VALUE", fix="--set label=3")
+        if name in conditions:
+            raise InputError(f"--set {name} is given twice", fix="give each condition once")
+        conditions[name] = value
+    return conditions
+
+
+def _count(batches: Iterator[Batch], advance: Callable[[int], None]) -> Iterator[Batch]:
+    for batch in batches:
+        yield batch
+        advance(len(batch.output))
+
+
+def _tell(
+    sink: Sink,
+    bundle: Path,
+    path: Path,
+    n: int,
+    seed: int,
+    interpolate: str | None,
+    sampler: Sampler,
+) -> None:
+    from genx_runtimes.manifest import CategoricalPrior
+
+    sink.say(f"wrote {path}: {n} samples of seed {seed} from {sampler.manifest.name}")
+    priors = sampler.manifest.priors
+    classes = [p.name for p in priors if isinstance(p, CategoricalPrior)]
+    if interpolate and classes:
+        sink.say(f"  {', '.join(classes)} stayed that of the first sample")
+    elif classes:
+        sink.say(f"next: genx sample {bundle} -n 64 --set {classes[0]}=balanced -o {path} --force")
+    else:
+        sink.say(f"next: genx bench {bundle}")

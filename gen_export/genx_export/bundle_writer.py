@@ -1,0 +1,115 @@
+"""Writing a bundle, as a directory or as one zip file, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from genx_runtimes.errors import InputError
+from genx_runtimes.manifest import MANIFEST_PATH, FileRef, Manifest, encode_manifest
+from genx_runtimes.session import Array
+from genx_runtimes.writing import explain_os_error, temporary_beside
+
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def check_target(path: Path, *, force: bool) -> None:
+    """Refuse a target that cannot be written, before any work is done.
+
+    Raises:
+        InputError: it exists and `force` is off, or it exists and is no bundle.
+        OutputError: its folder is missing or not writable.
+    """
+    if path.exists():
+        if not force:
+            raise InputError(f"{path} exists already", fix="--force replaces it")
+        is_bundle = (path / MANIFEST_PATH).is_file() if path.is_dir() else zipfile.is_zipfile(path)
+        if not is_bundle:
+            raise InputError(
+                f"{path} exists and is no bundle; it is left alone", fix="-o elsewhere"
+            )
+    probe = temporary_beside(path)
+    try:
+        probe.mkdir()
+        probe.rmdir()
+    except OSError as err:
+        raise explain_os_error(err, path) from err
+
+
+def refer(path: str, data: bytes) -> FileRef:
+    """Return the manifest's record of a file."""
+    return FileRef(path=path, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def pack_arrays(arrays: Mapping[str, Array]) -> bytes:
+    """Return an uncompressed `.npz` of the arrays; the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def write_bundle(
+    path: Path, manifest: Manifest, files: Mapping[str, bytes], *, as_zip: bool = False
+) -> int:
+    """Write a bundle under a temporary name and rename it; a bundle at `path` is replaced.
+
+    Returns:
+        the size of all its files in bytes.
+
+    Raises:
+        OutputError: it cannot be written; nothing is left behind and what stood there stays.
+    """
+    contents = {MANIFEST_PATH: encode_manifest(manifest), **files}
+    temporary = temporary_beside(path)
+    try:
+        if as_zip:
+            _write_zip(temporary, contents)
+        else:
+            _write_directory(temporary, contents)
+        _replace(temporary, path)
+    except OSError as err:
+        raise explain_os_error(err, path) from err
+    finally:
+        _remove(temporary)
+    return sum(map(len, contents.values()))
+
+
+def _write_directory(path: Path, contents: Mapping[str, bytes]) -> None:
+    for name, data in contents.items():
+        target = path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+
+
+def _write_zip(path: Path, contents: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "x", zipfile.ZIP_STORED) as archive:
+        for name, data in contents.items():
+            archive.writestr(zipfile.ZipInfo(name, _ZIP_EPOCH), data)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Rename; a directory in the way is moved aside first and put back if that fails."""
+    if not path.is_dir():
+        temporary.replace(path)
+        return
+    aside = path.with_name(f"{temporary.name}.old")
+    path.rename(aside)
+    try:
+        temporary.replace(path)
+    except BaseException:
+        aside.rename(path)
+        raise
+    shutil.rmtree(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

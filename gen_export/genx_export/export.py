@@ -1,0 +1,249 @@
+"""The export pipeline: load, run, translate, clean, verify, write."""
+
+from __future__ import annotations
+
+import platform
+import re
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version as package_version
+from os import PathLike
+from pathlib import Path
+
+import onnx_ir as ir
+
+from genx_export.bundle_writer import check_target, pack_arrays, refer, write_bundle
+from genx_export.feeding import FedComponent, feed_components
+from genx_export.flags import parse_batch, parse_output, parse_prior
+from genx_export.graph import measure_graph, name_ports, serialise
+from genx_export.model import DEFAULT_BATCH, OPSET, LoadedModel
+from genx_export.passes import run_passes
+from genx_export.report import ComponentReport, ExportReport
+from genx_export.sources import SourceRequest, load_source
+from genx_export.verification import check_contract, check_independence, verify_components
+from genx_runtimes.errors import InputError, SourceError
+from genx_runtimes.latents import LatentSource
+from genx_runtimes.manifest import (
+    FORMAT,
+    FORMAT_VERSION,
+    GOLDEN_PATH,
+    BatchBounds,
+    GoldenSpec,
+    Manifest,
+    OutputSpec,
+    SamplerSpec,
+    VariantSpec,
+)
+from genx_runtimes.session import Array
+from genx_runtimes.version import __version__
+
+# fp32 on another engine differs by rounding alone; the three samples differ by 3e-7 at most.
+FP32_TOLERANCE = 1e-5
+GOLDEN_SEED = 0
+TRACE_SEED = 1
+GOLDEN_COUNT = 8
+_PACKAGES = ("torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "numpy")
+
+
+def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
+    source: str | PathLike[str],
+    output_path: str | PathLike[str],
+    *,
+    weights: str | PathLike[str] | None = None,
+    weights_key: str | None = None,
+    weights_prefix: str = "",
+    priors: Sequence[str] = (),
+    output: str | None = None,
+    family: str | None = None,
+    name: str | None = None,
+    batch: str | None = None,
+    tolerance: float = FP32_TOLERANCE,
+    force: bool = False,
+    as_zip: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> ExportReport:
+    """Turn a trained model into a bundle, and prove that it draws the same.
+
+    Args:
+        source: a folder with recipe.toml, `file.py:callable`, `package.module:callable`, a `.pt2`
+            or an `.onnx`.
+        output_path: the bundle to write, `NAME.genx`.
+        weights: `.safetensors`, or a torch state dict.
+        weights_key: entry of a checkpoint that holds the state dict.
+        weights_prefix: take only the tensors whose names start so, and cut it off.
+        priors: such as "z=normal:100", "label=categorical:10"; see `flags.py`.
+        output: such as "image:-1..1"; see `flags.py`.
+        family: how the model is cut up; see `families/`.
+        name: the bundle's name.
+        batch: bounds of the batch size, "MIN:MAX"; 1:64 unless the source is narrower.
+        tolerance: largest allowed max |error| over the output range.
+        force: replace an existing bundle.
+        as_zip: write one file instead of a directory.
+        progress: called with a few words before each step.
+
+    Raises:
+        InputError: an option is wrong, or the target exists.
+        ExportError: the model cannot become a bundle; see its sub-classes.
+        VerificationError: the graph differs from the original by more than the tolerance.
+        OutputError: the bundle cannot be written.
+
+    Nothing is written unless all went well.
+    """
+    begun = time.perf_counter()
+    target = Path(output_path)
+    if not tolerance > 0:
+        raise InputError(f"tolerance is {tolerance}, expected more than 0")
+    request = SourceRequest(
+        weights=Path(weights) if weights is not None else None,
+        weights_key=weights_key,
+        weights_prefix=weights_prefix,
+        name=name,
+        family=family,
+        priors=tuple(map(parse_prior, priors)),
+        output=parse_output(output) if output else None,
+    )
+    asked = parse_batch(batch) if batch else None
+    check_target(target, force=force)
+
+    progress("loading the model")
+    model = load_source(str(source), request)
+    _check_name(model.name)
+    if not model.priors:
+        raise SourceError("the model has no prior to sample from", fix="--prior z=normal:100")
+    bounds = _agree_on_batch(model, asked)
+
+    progress("running the original model")
+    golden = _feed(model, GOLDEN_SEED, -(-GOLDEN_COUNT // bounds.min) * bounds.min, bounds)
+    sampled = next(f for f in golden if f.component.name == model.family.sampled)
+    contract = model.output or OutputSpec(name=next(iter(sampled.outputs)), kind="tensor")
+    warnings = [*model.warnings, *check_contract(contract, sampled.outputs, given=model.output)]
+
+    graphs: dict[str, bytes] = {}
+    reports = []
+    traced_with = _feed(model, TRACE_SEED, min(max(2, bounds.min), bounds.max), bounds)
+    for fed in traced_with:
+        component = fed.component
+        progress(f"translating the {component.name}")
+        graph = component.translate(fed.feeds, bounds)
+        name_ports(graph, list(fed.ports.values()), list(fed.outputs))
+        changed = run_passes(graph)
+        graphs[component.name] = serialise(component.name, graph)
+        reports.append(_report(component.name, graph, graphs[component.name], changed))
+
+    progress("verifying against the original model")
+    for fed in golden:
+        check_independence(fed, bounds, tolerance)
+    specs = tuple(f.describe(sampled=f is sampled) for f in golden)
+    arrays = _collect_golden(golden)
+    quality = verify_components(specs, graphs, arrays, bounds, contract, tolerance)
+
+    progress("writing the bundle")
+    files = {f"graphs/fp32/{name}.onnx": data for name, data in graphs.items()}
+    files[GOLDEN_PATH] = pack_arrays(arrays)
+    manifest = Manifest(
+        format=FORMAT,
+        format_version=FORMAT_VERSION,
+        name=model.name,
+        description=model.description,
+        family=model.family.name,
+        components=specs,
+        batch=bounds,
+        priors=model.priors,
+        output=contract,
+        sampler=SamplerSpec(kind=model.family.sampler, component=model.family.sampled),
+        variants=(
+            VariantSpec(
+                name="fp32",
+                precision="fp32",
+                graphs={
+                    name: refer(f"graphs/fp32/{name}.onnx", data) for name, data in graphs.items()
+                },
+                tolerance=tolerance,
+                quality=quality,
+            ),
+        ),
+        golden=GoldenSpec(
+            file=refer(GOLDEN_PATH, files[GOLDEN_PATH]),
+            seed=GOLDEN_SEED,
+            count=len(next(iter(sampled.outputs.values()))),
+            reference=model.reference,
+        ),
+        made_by=_list_versions(),
+    )
+    size = write_bundle(target, manifest, files, as_zip=as_zip)
+    return ExportReport(
+        path=target,
+        name=model.name,
+        bytes=size,
+        components=tuple(reports),
+        max_error=quality["max_error"],
+        tolerance=tolerance,
+        psnr_db=quality.get("psnr_db"),
+        batch=(bounds.min, bounds.max),
+        seconds=time.perf_counter() - begun,
+        warnings=tuple(warnings),
+    )
+
+
+def _feed(model: LoadedModel, seed: int, count: int, bounds: BatchBounds) -> list[FedComponent]:
+    """Run the original model on the first `count` samples of a seed, in batches it accepts."""
+    latents = LatentSource(model.priors, seed).draw(range(count))
+    return feed_components(model, latents, size=min(count, bounds.max))
+
+
+def _agree_on_batch(model: LoadedModel, asked: BatchBounds | None) -> BatchBounds:
+    """Return the batch sizes that all components accept, within those asked for.
+
+    Raises:
+        InputError: there is none.
+    """
+    agreed = asked or DEFAULT_BATCH
+    for component in model.components:
+        own = component.bounds
+        if own is None:
+            continue
+        low, high = max(own.min, agreed.min), min(own.max, agreed.max)
+        if low > high:
+            if asked is None:
+                low, high = own.min, own.min  # outside the default alone: take the smallest
+            else:
+                raise InputError(
+                    f"component {component.name!r} takes batches of {own.min} to {own.max}, "
+                    f"asked for {asked.min} to {asked.max}",
+                    fix=f"--batch {own.min}:{own.max}",
+                )
+        agreed = BatchBounds(min=low, max=high)
+    return agreed
+
+
+def _collect_golden(golden: list[FedComponent]) -> dict[str, Array]:
+    arrays: dict[str, Array] = {}
+    for fed in golden:
+        name = fed.component.name
+        arrays |= {f"{name}/in/{fed.ports[p]}": array for p, array in fed.feeds.items()}
+        arrays |= {f"{name}/out/{port}": array for port, array in fed.outputs.items()}
+    return arrays
+
+
+def _report(name: str, graph: ir.Model, data: bytes, changed: list[str]) -> ComponentReport:
+    nodes, parameters = measure_graph(graph)
+    return ComponentReport(
+        name=name, parameters=parameters, nodes=nodes, bytes=len(data), passes=tuple(changed)
+    )
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+        raise InputError(
+            f"name {name!r} has characters other than A-Z a-z 0-9 . _ -", fix="--name NAME"
+        )
+
+
+def _list_versions() -> dict[str, str]:
+    """Return the versions of everything that made the bundle."""
+    return {
+        "genx": __version__,
+        "python": platform.python_version(),
+        "opset": str(OPSET),
+        **{name: package_version(name) for name in _PACKAGES},
+    }

@@ -1,0 +1,113 @@
+"""The short notation for priors, outputs and batch bounds, as used on the command line.
+
+z=normal:100            label=categorical:10          image:-1..1       1:64
+z=normal:100x1x1        label=categorical:cat,dog     tensor
+c=uniform:2:-1..1       code=one_hot:10
+"""
+
+from __future__ import annotations
+
+import re
+
+from genx_runtimes.errors import InputError, suggest
+from genx_runtimes.manifest import (
+    BatchBounds,
+    CategoricalPrior,
+    NormalPrior,
+    OutputSpec,
+    Prior,
+    UniformPrior,
+)
+
+_PRIOR_KINDS = ("normal", "uniform", "categorical", "one_hot")
+_OUTPUT_KINDS = ("image", "tensor")
+
+
+def parse_prior(text: str) -> Prior:
+    """Parse `NAME=KIND:...`.
+
+    Raises:
+        InputError: not of that form.
+    """
+    name, equals, rest = text.partition("=")
+    kind, *fields = rest.split(":")
+    if not (name.isidentifier() and equals and kind):
+        raise InputError(f"--prior {text!r} is not NAME=KIND:SHAPE", fix="--prior z=normal:100")
+    if kind not in _PRIOR_KINDS:
+        raise InputError(f"unknown prior kind {kind!r}", fix=suggest(kind, _PRIOR_KINDS))
+    if kind == "normal" and len(fields) == 1:
+        return NormalPrior(name=name, shape=_parse_shape(fields[0], text))
+    if kind == "uniform" and len(fields) == 2:
+        low, high = _parse_range(fields[1], text)
+        return UniformPrior(name=name, shape=_parse_shape(fields[0], text), low=low, high=high)
+    if kind in ("categorical", "one_hot") and len(fields) == 1 and fields[0]:
+        labels = () if fields[0].isdecimal() else tuple(fields[0].split(","))
+        classes = len(labels) or int(fields[0])
+        if classes < 1 or len(set(labels)) != len(labels):
+            raise InputError(f"--prior {text!r} needs one class or more, each named once")
+        return CategoricalPrior(
+            name=name,
+            classes=classes,
+            labels=labels,
+            encoding="one_hot" if kind == "one_hot" else "index",
+        )
+    forms = {
+        "normal": "NAME=normal:SHAPE, such as z=normal:100 or z=normal:100x1x1",
+        "uniform": "NAME=uniform:SHAPE:LOW..HIGH, such as c=uniform:2:-1..1",
+    }
+    form = forms.get(kind, f"NAME={kind}:CLASSES, such as label={kind}:10 or label={kind}:cat,dog")
+    raise InputError(f"--prior {text!r} is incomplete", fix=f"write {form}")
+
+
+def parse_output(text: str) -> OutputSpec:
+    """Parse `[NAME=]KIND[:LOW..HIGH]`.
+
+    Raises:
+        InputError: not of that form.
+    """
+    head, _, limits = text.partition(":")
+    name, _, kind = head.rpartition("=")
+    if kind not in _OUTPUT_KINDS:
+        raise InputError(f"unknown output kind {kind!r}", fix=suggest(kind, _OUTPUT_KINDS))
+    if kind == "tensor":
+        if limits:
+            raise InputError(f"--output {text!r}: a tensor has no range", fix="--output tensor")
+        return OutputSpec(name=name or "output", kind="tensor")
+    if not limits:
+        raise InputError(f"--output {text!r} lacks the value range", fix="--output image:-1..1")
+    return OutputSpec(
+        name=name or "image", kind="image", range=_parse_range(limits, text), layout="NCHW"
+    )
+
+
+def parse_batch(text: str) -> BatchBounds:
+    """Parse `MIN:MAX` or `N`.
+
+    Raises:
+        InputError: not of that form, or not 1 <= MIN <= MAX.
+    """
+    match = re.fullmatch(r"(\d+)(?::(\d+))?", text)
+    if not match:
+        raise InputError(f"--batch {text!r} is not MIN:MAX", fix="--batch 1:64")
+    low = int(match[1])
+    high = int(match[2] or low)
+    if not 1 <= low <= high:
+        raise InputError(f"--batch {text!r} is not a range from 1", fix="--batch 1:64")
+    return BatchBounds(min=low, max=high)
+
+
+def _parse_shape(text: str, whole: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", text):
+        raise InputError(f"{whole!r}: {text!r} is not a shape", fix="write 100 or 100x1x1")
+    return tuple(map(int, text.split("x")))
+
+
+def _parse_range(text: str, whole: str) -> tuple[float, float]:
+    low, dots, high = text.partition("..")
+    try:
+        limits = (float(low), float(high))
+    except ValueError:
+        limits = (0.0, 0.0)
+    if not dots or not limits[0] < limits[1] or limits[1] - limits[0] == float("inf"):
+        raise InputError(f"{whole!r}: {text!r} is not a range", fix="write LOW..HIGH, as in -1..1")
+    return limits

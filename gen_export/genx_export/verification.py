@@ -1,0 +1,117 @@
+"""Comparing what was exported with the original model, before anything is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from genx_export.feeding import FedComponent
+from genx_runtimes.backends import open_session
+from genx_runtimes.errors import SourceError, TraceError, VerificationError
+from genx_runtimes.manifest import BatchBounds, ComponentSpec, OutputSpec
+from genx_runtimes.session import Array
+from genx_runtimes.verify import choose_batches, compare_component, measure_range
+
+_CHANNELS = (1, 3, 4)
+
+
+def check_contract(
+    contract: OutputSpec, outputs: Mapping[str, Array], *, given: OutputSpec | None
+) -> list[str]:
+    """Compare the output contract with what the original model returned.
+
+    Returns:
+        warnings: values outside the range; an output that looks like an image and isn't called so.
+
+    Raises:
+        SourceError: an image contract on what is no image, or outputs that are not finite.
+    """
+    output = outputs[contract.name].astype(np.float64)
+    if not np.isfinite(output).all():
+        raise SourceError(
+            f"the original model's output {contract.name!r} holds NaN or infinity",
+            fix="check the weights and the prior",
+        )
+    is_image = output.ndim == 4 and output.shape[1] in _CHANNELS
+    if contract.kind == "image" and contract.range is not None:
+        if not is_image:
+            shape = ", ".join(map(str, output.shape[1:]))
+            raise SourceError(
+                f"output {contract.name!r} has shape (B, {shape}), an image has (B, 1|3|4, H, W)",
+                fix="reshape it in forward(), or give --output tensor",
+            )
+        low, high = contract.range
+        slack = (high - low) * 1e-3
+        outside = float(np.mean((output < low - slack) | (output > high + slack)))
+        if outside:
+            return [
+                f"{outside:.1%} of the output lies outside {low:g}..{high:g} (it spans "
+                f"{output.min():.3g}..{output.max():.3g}) and is cut off in pictures"
+            ]
+    elif is_image and given is None:
+        channels, height, width = output.shape[1:]
+        return [
+            f"the output looks like images ({channels} x {height} x {width}): with "
+            f"--output image:-1..1 (or 0..1) genx draws them"
+        ]
+    return []
+
+
+def check_independence(fed: FedComponent, bounds: BatchBounds, tolerance: float) -> None:
+    """Refuse a model whose samples depend on the others in their batch.
+
+    Raises:
+        TraceError: sample 0 alone differs from sample 0 in company.
+    """
+    if bounds.min > 1:
+        return
+    alone = fed.component.run({name: array[:1] for name, array in fed.feeds.items()})
+    for got, (name, expected) in zip(alone.values(), fed.outputs.items(), strict=True):
+        scale = measure_range(expected.astype(np.float64), None)
+        error = float(np.abs(got[0].astype(np.float64) - expected[0]).max()) / scale
+        if not error <= tolerance:
+            raise TraceError(
+                f"output {name!r} of component {fed.component.name!r} depends on the other samples "
+                f"in its batch (off by {error:.1e} alone)",
+                fix="normalise with running statistics: BatchNorm with track_running_stats=True",
+            )
+
+
+def verify_components(
+    specs: Sequence[ComponentSpec],
+    graphs: Mapping[str, bytes],
+    golden: Mapping[str, Array],
+    bounds: BatchBounds,
+    contract: OutputSpec,
+    tolerance: float,
+) -> dict[str, float]:
+    """Run every exported graph on the golden inputs, at several batch sizes.
+
+    Returns:
+        `max_error` over all outputs and, for images, the sample's `psnr_db`.
+
+    Raises:
+        VerificationError: an output is off by more than the tolerance.
+    """
+    quality = {"max_error": 0.0}
+    for spec in specs:
+        count = len(golden[f"{spec.name}/in/{spec.inputs[0].name}"])
+        with open_session(graphs[spec.name], spec) as session:
+            checks = compare_component(
+                session, spec, golden, choose_batches(bounds, count), contract
+            )
+        for check in checks:
+            if not check.max_error <= tolerance:
+                fix = f"--tolerance {check.max_error:.0e} if that is good enough for this model"
+                raise VerificationError(
+                    f"{check.component}/{check.output} drifts from the original model by "
+                    f"{check.max_error:.1e} of its range, allowed {tolerance:.0e}",
+                    fix=fix if math.isfinite(check.max_error) else "check the model for NaN",
+                )
+            quality["max_error"] = max(quality["max_error"], check.max_error)
+            is_sample = contract.kind == "image" and check.output == contract.name
+            if is_sample and math.isfinite(check.psnr_db):
+                quality["psnr_db"] = check.psnr_db
+    return quality

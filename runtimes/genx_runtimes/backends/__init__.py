@@ -1,0 +1,105 @@
+"""The registry of backends, and the one place that imports them.
+
+A new backend costs one file here, one line in `BACKENDS` and one test file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Protocol, cast
+
+from genx_runtimes.errors import BackendUnavailableError, InputError, suggest
+from genx_runtimes.manifest import ComponentSpec
+from genx_runtimes.session import Session, SessionOptions
+
+__all__ = ["BACKENDS", "Backend", "open_session"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """What the registry knows of an engine without importing it.
+
+    Args:
+        name: as in `--backend`.
+        module: the file in this package.
+        requires: the import name of the engine, empty where none is needed.
+        install: the command that brings the engine.
+        summary: for `genx doctor`.
+    """
+
+    name: str
+    module: str
+    requires: str
+    install: str
+    summary: str
+
+    def is_installed(self) -> bool:
+        """Whether the engine's package is there; it is not imported."""
+        return not self.requires or find_spec(self.requires) is not None
+
+
+class _BackendModule(Protocol):
+    def open_session(
+        self, model: bytes, component: ComponentSpec, options: SessionOptions
+    ) -> Session: ...
+
+
+BACKENDS = (
+    Backend(
+        name="onnxruntime",
+        module="onnxruntime",
+        requires="onnxruntime",
+        install="pip install onnxruntime",
+        summary="runs the ONNX graphs; CPU, and the providers that the installed build has",
+    ),
+    Backend(
+        name="null",
+        module="null",
+        requires="",
+        install="",
+        summary="runs nothing and returns zeros; for tests and for measuring overhead",
+    ),
+)
+
+
+def find_backend(name: str) -> Backend:
+    """Return the backend called `name`.
+
+    Raises:
+        InputError: there is none.
+    """
+    for backend in BACKENDS:
+        if backend.name == name:
+            return backend
+    raise InputError(f"unknown backend {name!r}", fix=suggest(name, [b.name for b in BACKENDS]))
+
+
+def open_session(
+    model: bytes,
+    component: ComponentSpec,
+    *,
+    backend: str = "onnxruntime",
+    options: SessionOptions | None = None,
+) -> Session:
+    """Load a graph into an engine.
+
+    Args:
+        model: the serialised ONNX model.
+        component: what the manifest says of its inputs and outputs.
+        backend: a name in `BACKENDS`.
+        options: threads, spinning, providers.
+
+    Raises:
+        InputError: unknown backend.
+        BackendUnavailableError: the engine or provider is not installed.
+        BackendError: the engine refuses the model.
+    """
+    chosen = find_backend(backend)
+    if not chosen.is_installed():
+        raise BackendUnavailableError(
+            f"backend {chosen.name!r} needs the package {chosen.requires!r}", fix=chosen.install
+        )
+    module = cast("_BackendModule", import_module(f"genx_runtimes.backends.{chosen.module}"))
+    return module.open_session(model, component, options or SessionOptions())

@@ -1,0 +1,51 @@
+"""What a worker is asked on stdin and answers on stdout, as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from genx_runtimes.bench.measure import WarmUp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One contender at one batch size in one round.
+
+    Args:
+        bundle: path of the bundle; priors and output contract come from there for all contenders.
+        precision: the variant; None is the first.
+        backend: the engine, for genx.
+        source: the original model, for PyTorch.
+        batch: samples a call.
+        threads: engine threads.
+        seed: the seed of the latents.
+        start: index of the first sample; calls go on from there and never repeat one.
+        seconds: how long to time.
+        warm_up_s: when to give up waiting for stable latencies.
+    """
+
+    bundle: str
+    precision: str | None
+    backend: str
+    source: str
+    batch: int
+    threads: int
+    seed: int
+    start: int
+    seconds: float
+    warm_up_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What a worker measured.
+
+    Args:
+        warm_up: how it settled.
+        latencies_ns: every timed call, in nanoseconds, in order.
+        versions: of what ran, such as {"onnxruntime": "1.23.2"}.
+    """
+
+    warm_up: WarmUp
+    latencies_ns: list[int]
+    versions: dict[str, str]

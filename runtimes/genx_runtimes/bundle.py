@@ -1,0 +1,136 @@
+"""Opening a bundle."""
+
+from __future__ import annotations
+
+import hashlib
+from os import PathLike
+from pathlib import Path
+
+from genx_runtimes.backends import open_session
+from genx_runtimes.errors import InputError, IntegrityError, suggest
+from genx_runtimes.manifest import Manifest, VariantSpec, decode_manifest
+from genx_runtimes.sampler import Sampler
+from genx_runtimes.session import Array, Session, SessionOptions
+from genx_runtimes.storage import (
+    Storage,
+    open_storage,
+    read_arrays,
+    read_checked,
+    read_manifest_bytes,
+)
+
+
+class Bundle:
+    """An opened bundle; files are read, and checked, when they are needed.
+
+    Attributes:
+        path: where it lies.
+        manifest: what it says of itself.
+        digest: SHA-256 of the manifest, which holds the hash of every file: the bundle's identity.
+    """
+
+    def __init__(self, path: Path, storage: Storage) -> None:
+        self.path = path
+        self._storage = storage
+        data = read_manifest_bytes(storage)
+        self.manifest: Manifest = decode_manifest(data)
+        self.digest = hashlib.sha256(data).hexdigest()
+
+    def variant(self, precision: str | None = None) -> VariantSpec:
+        """Return the variant of that name, or the first one.
+
+        Raises:
+            InputError: there is none of that name.
+        """
+        variants = self.manifest.variants
+        if precision is None:
+            return variants[0]
+        for variant in variants:
+            if variant.name == precision:
+                return variant
+        raise InputError(
+            f"the bundle has no precision {precision!r}",
+            fix=suggest(precision, [v.name for v in variants]),
+        )
+
+    def sampler(
+        self,
+        *,
+        backend: str = "onnxruntime",
+        precision: str | None = None,
+        options: SessionOptions | None = None,
+    ) -> Sampler:
+        """Load what sampling needs.
+
+        Args:
+            backend: a name in `genx_runtimes.backends.BACKENDS`.
+            precision: a variant's name; None takes the first.
+            options: threads, spinning, providers.
+
+        Raises:
+            InputError: unknown backend or precision.
+            IntegrityError: a file of the bundle is missing or altered.
+            BackendError: the engine is not there or refuses the graph.
+        """
+        component = self.manifest.sampler.component
+        session = self.session(component, backend=backend, precision=precision, options=options)
+        return Sampler(self.manifest, session)
+
+    def session(
+        self,
+        component: str,
+        *,
+        backend: str = "onnxruntime",
+        precision: str | None = None,
+        options: SessionOptions | None = None,
+    ) -> Session:
+        """Load one component's graph; arguments and errors as for `sampler`."""
+        names = [c.name for c in self.manifest.components]
+        if component not in names:
+            raise InputError(f"unknown component {component!r}", fix=suggest(component, names))
+        model = self.read_graph(component, precision)
+        spec = self.manifest.component(component)
+        return open_session(model, spec, backend=backend, options=options)
+
+    def read_graph(self, component: str, precision: str | None = None) -> bytes:
+        """Return a component's checked ONNX file."""
+        return read_checked(self._storage, self.variant(precision).graphs[component])
+
+    def check_files(self) -> None:
+        """Read every file that the manifest names and compare sizes and hashes.
+
+        Raises:
+            IntegrityError: one is missing or altered; the message names it.
+        """
+        for variant in self.manifest.variants:
+            for ref in variant.graphs.values():
+                read_checked(self._storage, ref)
+        self.golden()
+
+    def golden(self) -> dict[str, Array]:
+        """Return the golden arrays, `COMPONENT/in/NAME` and `COMPONENT/out/NAME`.
+
+        Raises:
+            IntegrityError: the file is missing or altered, or lacks an array.
+        """
+        ref = self.manifest.golden.file
+        arrays = read_arrays(read_checked(self._storage, ref), ref.path)
+        for component in self.manifest.components:
+            for side, specs in (("in", component.inputs), ("out", component.outputs)):
+                for spec in specs:
+                    if f"{component.name}/{side}/{spec.name}" not in arrays:
+                        raise IntegrityError(
+                            f"{ref.path} has no {component.name}/{side}/{spec.name}",
+                            fix="export the bundle again",
+                        )
+        return arrays
+
+
+def open_bundle(path: str | PathLike[str]) -> Bundle:
+    """Open a bundle, a directory or a zip file.
+
+    Raises:
+        BundleError: there is none, or its manifest cannot be used.
+    """
+    target = Path(path)
+    return Bundle(target, open_storage(target))

@@ -1,0 +1,196 @@
+"""What works on this machine, tried out rather than looked up, and how to get what is missing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from genx_runtimes.backends import BACKENDS, Backend
+from genx_runtimes.child import Outcome, run_child
+from genx_runtimes.machine import AskGpus, Machine, ask_nvidia_smi, describe_machine
+from genx_runtimes.probe import Finding
+from genx_runtimes.version import __version__
+
+# What `genx[export]` brings; a test compares it with the package's own metadata.
+EXPORT_PACKAGES = ("torch", "onnx", "onnx-ir", "onnxscript", "safetensors")
+PROVIDER_PACKAGES = {
+    "onnxruntime-gpu": ("CUDAExecutionProvider", "TensorrtExecutionProvider"),
+    "onnxruntime-openvino": ("OpenVINOExecutionProvider",),
+    "onnxruntime-directml": ("DmlExecutionProvider",),
+}
+_ROOT = Path("/")
+_PROBE_TIMEOUT_S = 60.0
+# Always there and tried with the engine itself; and one that calls a web service.
+_NOT_TRIED_APART = ("CPUExecutionProvider", "AzureExecutionProvider")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineCheck:
+    """One engine, or one of onnxruntime's providers, after it was asked to run a graph.
+
+    Args:
+        backend: as in `--backend`.
+        provider: onnxruntime's execution provider; "" for the engine's default.
+        version: the engine's version; "" if unknown.
+        works: whether a one-node graph ran and gave the right result.
+        reason: why not.
+    """
+
+    backend: str
+    provider: str
+    version: str
+    works: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """A package of the export side; `version` is None where it is not installed."""
+
+    name: str
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """Something missing and the command that brings it."""
+
+    missing: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorReport:
+    """What `examine` found.
+
+    Args:
+        genx: the version.
+        machine: what the machine is.
+        engines: what was tried.
+        providers: all that this onnxruntime was built with.
+        export_packages: what export needs; looked up, not imported.
+        advice: how to get what is missing.
+    """
+
+    genx: str
+    machine: Machine
+    engines: tuple[EngineCheck, ...]
+    providers: tuple[str, ...]
+    export_packages: tuple[Package, ...]
+    advice: tuple[Advice, ...]
+
+    @property
+    def can_sample(self) -> bool:
+        """Whether some engine works."""
+        return any(engine.works for engine in self.engines)
+
+    @property
+    def can_export(self) -> bool:
+        """Whether all that export needs is installed."""
+        return all(package.version is not None for package in self.export_packages)
+
+
+Probe = Callable[[str, str], Outcome]
+
+
+def probe_engine(backend: str, provider: str = "") -> Outcome:
+    """Let a process of its own run a graph, so that an engine that crashes is only reported."""
+    command = (sys.executable, "-m", "genx_runtimes.probe", backend, provider)
+    return run_child(command, timeout_s=_PROBE_TIMEOUT_S)
+
+
+def examine(
+    root: Path = _ROOT,
+    *,
+    backends: Sequence[Backend] = BACKENDS,
+    probe: Probe = probe_engine,
+    ask_gpus: AskGpus = ask_nvidia_smi,
+) -> DoctorReport:
+    """Describe the machine and try every engine on it.
+
+    Args:
+        root: where `proc/`, `sys/` and `etc/` are found; another folder in tests.
+        backends: the engines; those that need no package compute nothing and are left out.
+        probe: runs a graph on a backend and provider.
+        ask_gpus: returns the GPUs and a note.
+    """
+    machine = describe_machine(root, ask_gpus=ask_gpus)
+    engines: list[EngineCheck] = []
+    providers: tuple[str, ...] = ()
+    for backend in backends:
+        if not backend.requires:
+            continue
+        if not backend.is_installed():
+            engines.append(_reject(backend.name, "", f"{backend.requires} is not installed"))
+            continue
+        check, finding = _try_engine(backend.name, "", probe)
+        engines.append(check)
+        for provider in finding.providers:
+            if provider not in _NOT_TRIED_APART:
+                engines.append(_try_engine(backend.name, provider, probe)[0])
+        providers += finding.providers
+    packages = tuple(Package(name=n, version=_find_version(n)) for n in EXPORT_PACKAGES)
+    return DoctorReport(
+        genx=__version__,
+        machine=machine,
+        engines=tuple(engines),
+        providers=providers,
+        export_packages=packages,
+        advice=_advise(machine, backends, providers, packages),
+    )
+
+
+def _try_engine(backend: str, provider: str, probe: Probe) -> tuple[EngineCheck, Finding]:
+    nothing = Finding(version="", providers=())
+    outcome = probe(backend, provider)
+    if outcome.failure:
+        return _reject(backend, provider, outcome.failure), nothing
+    try:
+        finding = msgspec.json.decode(outcome.output, type=Finding)
+    except msgspec.MsgspecError as err:
+        return _reject(backend, provider, f"gave no usable answer: {err}"), nothing
+    check = EngineCheck(backend=backend, provider=provider, version=finding.version, works=True)
+    return check, finding
+
+
+def _reject(backend: str, provider: str, reason: str) -> EngineCheck:
+    return EngineCheck(backend=backend, provider=provider, version="", works=False, reason=reason)
+
+
+def _find_version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _advise(
+    machine: Machine,
+    backends: Sequence[Backend],
+    providers: tuple[str, ...],
+    packages: tuple[Package, ...],
+) -> tuple[Advice, ...]:
+    """List what is missing and can be had by a command."""
+    advice = [
+        Advice(missing=f"the engine {b.requires}", command=b.install)
+        for b in backends
+        if not b.is_installed()
+    ]
+    missing = [package.name for package in packages if package.version is None]
+    if missing:
+        what = f"{', '.join(missing)} (only the machine that exports needs them)"
+        advice.append(Advice(missing=what, command="pip install 'genx[export]'"))
+    on_desktop = machine.gpus and not machine.is_jetson
+    if on_desktop and providers and "CUDAExecutionProvider" not in providers:
+        advice.append(
+            Advice(
+                missing="an onnxruntime that uses the NVIDIA GPU",
+                command="pip uninstall -y onnxruntime && pip install onnxruntime-gpu",
+            )
+        )
+    return tuple(advice)

@@ -1,0 +1,173 @@
+"""Sampling from a bundle: latents in, batches of samples out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genx_runtimes.conditions import ConditionValue
+from genx_runtimes.errors import BackendError, InputError
+from genx_runtimes.images import to_pixels
+from genx_runtimes.latents import LatentSource, check_indices
+from genx_runtimes.manifest import BatchBounds, Manifest, OutputSpec
+from genx_runtimes.samplers import find_sampler
+from genx_runtimes.session import Array, Session
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Some consecutive samples.
+
+    Args:
+        start: the index of the first one.
+        feeds: the inputs that made them, an array (B, ...) for each prior.
+        output: what the model returned, (B, ...), in the model's own range.
+        spec: the output contract.
+    """
+
+    start: int
+    feeds: Mapping[str, Array]
+    output: Array
+    spec: OutputSpec
+
+    def images(self) -> NDArray[np.uint8]:
+        """Return the samples as pixels, (B, H, W, C) uint8; C is 1, 3 or 4.
+
+        Raises:
+            InputError: the bundle's output is not an image.
+        """
+        return to_pixels(self.output, self.spec)
+
+
+class Sampler:
+    """Draws samples with one session; a context manager that closes it.
+
+    Args:
+        manifest: the bundle's manifest.
+        session: the loaded graph of the sampled component.
+    """
+
+    def __init__(self, manifest: Manifest, session: Session) -> None:
+        self.manifest = manifest
+        self.session = session
+        self._step = find_sampler(manifest.sampler.kind)
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        start: int = 0,
+        batch: int = 16,
+        conditions: Mapping[str, ConditionValue] | None = None,
+        truncation: float | None = None,
+    ) -> Iterator[Batch]:
+        """Draw samples `start .. start + n - 1` of a seed, a batch at a time.
+
+        Sample i of a seed has the same latents, bit for bit, whatever `n`, `start` and `batch`.
+
+        Args:
+            n: how many, 1 or more.
+            seed: 0 <= seed < 2^64.
+            start: index of the first sample.
+            batch: samples a pass, within the bundle's bounds; the last one may be smaller.
+            conditions: what to fix instead of drawing it, such as `{"label": 3}`.
+            truncation: largest magnitude of normal latents.
+
+        Raises:
+            InputError: an argument is wrong; raised here, before the first batch.
+            BackendError: the engine failed.
+        """
+        check_indices(start, n)
+        size = self._check_batch(batch, n)
+        latents = LatentSource(
+            self.manifest.priors, seed, conditions=conditions, truncation=truncation
+        )
+        return (
+            self._run(first, latents.draw(range(first, min(first + size, start + n))))
+            for first in range(start, start + n, size)
+        )
+
+    def interpolate(
+        self,
+        a: int,
+        b: int,
+        n: int,
+        *,
+        seed: int = 0,
+        batch: int = 16,
+        conditions: Mapping[str, ConditionValue] | None = None,
+        truncation: float | None = None,
+    ) -> Iterator[Batch]:
+        """Walk from sample `a` of a seed to sample `b` in `n` steps, both ends included.
+
+        Args and errors are those of `sample`; classes stay those of `a`, `n` is 2 or more.
+        """
+        if n < 2:
+            raise InputError(f"n is {n}, expected 2 or more for an interpolation")
+        check_indices(a, 1)
+        check_indices(b, 1)
+        size = self._check_batch(batch, n)
+        latents = LatentSource(
+            self.manifest.priors, seed, conditions=conditions, truncation=truncation
+        )
+        weights = [step / (n - 1) for step in range(n)]
+        return (
+            self._run(first, latents.interpolate(a, b, weights[first : first + size]))
+            for first in range(0, n, size)
+        )
+
+    def _run(self, start: int, feeds: dict[str, Array]) -> Batch:
+        output = self._step(self.session, feeds, self.manifest.output)
+        if not np.isfinite(output).all():
+            raise BackendError(
+                f"samples from {start} on hold NaN or infinity: this engine or precision breaks "
+                f"the model",
+                fix="genx verify shows where it starts",
+            )
+        return Batch(start=start, feeds=feeds, output=output, spec=self.manifest.output)
+
+    def _check_batch(self, batch: int, n: int) -> int:
+        """Return the size of a pass: `batch`, or `n` if that is smaller."""
+        check_batch(self.manifest.batch, batch)
+        size = min(batch, n)
+        last = n % size or size
+        if last < self.manifest.batch.min:
+            raise InputError(
+                f"n = {n} in batches of {batch} leaves {last}, below the bundle's smallest batch",
+                fix=f"make n a multiple of {batch}, or of {self.manifest.batch.min}",
+            )
+        return size
+
+    def close(self) -> None:
+        """Free the engine."""
+        self.session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def check_batch(bounds: BatchBounds, batch: int) -> None:
+    """Raise InputError unless `batch` is within the bundle's bounds."""
+    if not bounds.min <= batch <= bounds.max:
+        raise InputError(
+            f"batch is {batch}, this bundle takes {bounds.min} to {bounds.max}",
+            fix=f"--batch {bounds.max if batch > bounds.max else bounds.min}, or export it again "
+            f"with wider bounds: genx export --batch MIN:MAX",
+        )

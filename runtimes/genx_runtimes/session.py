@@ -1,0 +1,108 @@
+"""The seam between genx and an inference engine.
+
+A backend is one file in `backends/` with a class that satisfies `Session`; it maps the vendor's
+errors to the tree in `errors.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genx_runtimes.errors import InputError
+from genx_runtimes.manifest import ComponentSpec, TensorSpec
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOptions:
+    """How an engine runs.
+
+    Args:
+        threads: worker threads; None takes the cores this process may really use.
+        spinning: whether idle threads busy-wait; False gives the cores to others between calls.
+        providers: onnxruntime execution providers in order; each must load, none falls back.
+    """
+
+    threads: int | None = None
+    spinning: bool = True
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise InputError(f"threads is {self.threads}, expected 1 or more")
+
+
+class Session(Protocol):
+    """One graph, loaded and ready to run."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The graph's inputs."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The graph's outputs."""
+        ...
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the graph once.
+
+        Args:
+            feeds: an array for every input, (B, ...) with the same B, of the input's dtype.
+
+        Raises:
+            InputError: a name, dtype or shape does not fit.
+            BackendError: the engine failed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what the engine holds; the session cannot run afterwards."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def check_feeds(component: ComponentSpec, feeds: Mapping[str, Array]) -> int:
+    """Return the batch size of `feeds`, or say which array does not fit the component.
+
+    Raises:
+        InputError: missing or unknown name, wrong dtype, wrong shape, unequal batch sizes.
+    """
+    batch = -1
+    for spec in component.inputs:
+        array = feeds.get(spec.name)
+        if array is None:
+            raise InputError(f"component {component.name!r} needs the input {spec.name!r}")
+        if array.dtype.name != spec.dtype:
+            raise InputError(
+                f"input {spec.name!r} has dtype {array.dtype.name}, expected {spec.dtype}"
+            )
+        if not array.ndim or array.shape[1:] != spec.shape[1:]:
+            expected = ", ".join(str(d) for d in spec.shape)
+            raise InputError(f"input {spec.name!r} has shape {array.shape}, expected ({expected})")
+        if batch not in (-1, array.shape[0]):
+            raise InputError(f"inputs have different batch sizes: {batch} and {array.shape[0]}")
+        batch = array.shape[0]
+    if len(feeds) != len(component.inputs):
+        extra = sorted(set(feeds) - {spec.name for spec in component.inputs})
+        raise InputError(f"component {component.name!r} has no input called {extra[0]!r}")
+    return batch

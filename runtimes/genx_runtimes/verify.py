@@ -1,0 +1,189 @@
+"""Proof, on the device itself, that a bundle still draws what the original model drew."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from genx_runtimes.bundle import Bundle
+from genx_runtimes.errors import VerificationError
+from genx_runtimes.latents import LatentSource
+from genx_runtimes.manifest import BatchBounds, ComponentSpec, OutputSpec
+from genx_runtimes.session import Array, Session, SessionOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputCheck:
+    """How far one output is from the golden one.
+
+    Args:
+        component: the graph.
+        output: the output's name.
+        max_error: max |got - golden| over the output's range.
+        psnr_db: peak signal-to-noise ratio over that range in dB; infinite where equal.
+    """
+
+    component: str
+    output: str
+    max_error: float
+    psnr_db: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerificationReport:
+    """What `verify_bundle` found.
+
+    Args:
+        variant: the variant that was run.
+        backend: the backend that ran it.
+        tolerance: the variant's limit for `max_error`.
+        samples: golden samples compared.
+        batches: batch sizes at which they were run.
+        latents_equal: whether the drawn latents equal the golden ones bit for bit.
+        checks: one an output, the worst over all batch sizes.
+    """
+
+    variant: str
+    backend: str
+    tolerance: float
+    samples: int
+    batches: tuple[int, ...]
+    latents_equal: bool
+    checks: tuple[OutputCheck, ...]
+
+    @property
+    def max_error(self) -> float:
+        """The largest error of any output."""
+        return max(check.max_error for check in self.checks)
+
+    @property
+    def passed(self) -> bool:
+        """Whether latents are equal and every error is within the tolerance."""
+        return self.latents_equal and all(c.max_error <= self.tolerance for c in self.checks)
+
+    def require(self) -> None:
+        """Raise VerificationError unless the bundle passed."""
+        if not self.latents_equal:
+            raise VerificationError(
+                "the latents drawn here differ from the golden ones: numpy draws other numbers",
+                fix="report numpy's version and this platform to the genx project",
+            )
+        for check in self.checks:
+            if not check.max_error <= self.tolerance:
+                raise VerificationError(
+                    f"{check.component}/{check.output} ({self.variant}, {self.backend}) is off by "
+                    f"{check.max_error:.2e} of its range, allowed {self.tolerance:.0e}",
+                    fix="try another --backend or --precision, or export again with --tolerance",
+                )
+
+
+def verify_bundle(
+    bundle: Bundle,
+    *,
+    backend: str = "onnxruntime",
+    precision: str | None = None,
+    options: SessionOptions | None = None,
+) -> VerificationReport:
+    """Compare a bundle's outputs, and the latents drawn here, with its golden samples.
+
+    Every component runs at three batch sizes: one by one, in threes, and all at once, as far as
+    the bundle's bounds allow.
+
+    Raises:
+        GenxError: the bundle or the backend cannot be used. A failed comparison is no error here:
+            see `VerificationReport.require`.
+    """
+    golden = bundle.golden()
+    manifest = bundle.manifest
+    variant = bundle.variant(precision)
+    batches = choose_batches(manifest.batch, manifest.golden.count)
+    checks: list[OutputCheck] = []
+    for component in manifest.components:
+        with bundle.session(
+            component.name, backend=backend, precision=precision, options=options
+        ) as session:
+            checks += compare_component(session, component, golden, batches, manifest.output)
+    return VerificationReport(
+        variant=variant.name,
+        backend=backend,
+        tolerance=variant.tolerance,
+        samples=manifest.golden.count,
+        batches=batches,
+        latents_equal=_latents_equal(bundle, golden),
+        checks=tuple(checks),
+    )
+
+
+def choose_batches(bounds: BatchBounds, count: int) -> tuple[int, ...]:
+    """Return the batch sizes to verify at: those of 1, 3 and `count` that are allowed and divide.
+
+    A size that leaves a rest below the smallest batch is left out.
+    """
+    sizes = {min(max(size, bounds.min), bounds.max, count) for size in (1, 3, count)}
+    return tuple(sorted(s for s in sizes if (count % s or s) >= bounds.min))
+
+
+def compare_component(
+    session: Session,
+    component: ComponentSpec,
+    golden: Mapping[str, Array],
+    batches: tuple[int, ...],
+    contract: OutputSpec,
+) -> list[OutputCheck]:
+    """Run a component on its golden inputs at each batch size; return each output's worst."""
+    feeds = {s.name: golden[f"{component.name}/in/{s.name}"] for s in component.inputs}
+    count = len(next(iter(feeds.values())))
+    checks = []
+    runs = [
+        [
+            session.run({n: a[first : first + size] for n, a in feeds.items()})
+            for first in range(0, count, size)
+        ]
+        for size in batches
+    ]
+    for spec in component.outputs:
+        expected = golden[f"{component.name}/out/{spec.name}"]
+        image_range = contract.range if spec.name == contract.name else None
+        scale = measure_range(expected, image_range)
+        worst, psnr = 0.0, math.inf
+        for run in runs:
+            got = np.concatenate([part[spec.name] for part in run])
+            error, ratio = measure_error(got, expected, scale)
+            worst, psnr = max(worst, error), min(psnr, ratio)
+        checks.append(
+            OutputCheck(component=component.name, output=spec.name, max_error=worst, psnr_db=psnr)
+        )
+    return checks
+
+
+def measure_range(expected: Array, image_range: tuple[float, float] | None) -> float:
+    """Return the denominator of errors: the image's range, else the spread of the golden values.
+
+    Constant outputs have no spread; their magnitude, or 1, stands in.
+    """
+    if image_range is not None:
+        return image_range[1] - image_range[0]
+    spread = float(expected.max() - expected.min())
+    return spread or float(np.abs(expected).max()) or 1.0
+
+
+def measure_error(got: Array, expected: Array, scale: float) -> tuple[float, float]:
+    """Return max |got - expected| / scale and the PSNR in dB; NaN counts as infinitely wrong."""
+    if got.shape != expected.shape or not np.isfinite(got).all():
+        return math.inf, -math.inf
+    difference = (got.astype(np.float64) - expected.astype(np.float64)) / scale
+    mean_square = float(np.mean(np.square(difference)))
+    psnr = math.inf if mean_square == 0 else -10 * math.log10(mean_square)
+    return float(np.abs(difference).max()), psnr
+
+
+def _latents_equal(bundle: Bundle, golden: Mapping[str, Array]) -> bool:
+    manifest = bundle.manifest
+    drawn = LatentSource(manifest.priors, manifest.golden.seed).draw(range(manifest.golden.count))
+    return all(
+        np.array_equal(array, golden[f"{manifest.sampler.component}/in/{name}"])
+        for name, array in drawn.items()
+    )

@@ -1,0 +1,84 @@
+"""Writing files whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from genx_runtimes.errors import GenxError, OutputError
+
+
+@contextmanager
+def write_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path` that takes its name when the block ends well.
+
+    Raises:
+        OutputError: it cannot be written; nothing is left behind and what stood there stays.
+    """
+    temporary = temporary_beside(path)
+    try:
+        with temporary.open("xb") as file:
+            yield file
+        temporary.replace(path)
+    except OSError as err:
+        raise explain_os_error(err, path) from err
+    finally:
+        with suppress(OSError):  # a parent that is a file: there is nothing to remove
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def make_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder whose files appear in `path` when the block ends well.
+
+    A new folder appears at once. In one that is there already, files of the same name are
+    replaced and others are left alone.
+
+    Raises:
+        OutputError: it cannot be written; nothing is left behind.
+    """
+    temporary = temporary_beside(path)
+    try:
+        temporary.mkdir()
+        yield temporary
+        if path.is_dir():
+            for file in temporary.iterdir():
+                file.replace(path / file.name)
+        else:
+            temporary.rename(path)
+    except OSError as err:
+        raise explain_os_error(err, path) from err
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def temporary_beside(path: Path) -> Path:
+    """Return a name in the same folder that only this process uses."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def explain_os_error(err: OSError, path: Path) -> GenxError:
+    """Say in plain words why `path` cannot be written."""
+    if err.errno == errno.ENOSPC:
+        free = shutil.disk_usage(_existing_parent(path)).free
+        return OutputError(
+            f"the disk is full: {path} was not written, {free / 1e6:.1f} MB are free there",
+            fix="free some space, or choose another place with -o",
+        )
+    if isinstance(err, FileNotFoundError):
+        return OutputError(
+            f"cannot write {path}: there is no folder {path.parent}",
+            fix=f"mkdir -p {path.parent}",
+        )
+    return OutputError(
+        f"cannot write {path}: {err.strerror or err}", fix="choose another place with -o"
+    )
+
+
+def _existing_parent(path: Path) -> Path:
+    return next(parent for parent in path.absolute().parents if parent.exists())

@@ -94,8 +94,8 @@ def _write_zip(path: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def _replace(temporary: Path, path: Path) -> None:
-    """Rename; a directory in the way is moved aside first and put back if that fails."""
-    if not path.is_dir():
+    """Rename; what stands in the way is moved aside first and put back if that fails."""
+    if not path.exists():
         temporary.replace(path)
         return
     aside = path.with_name(f"{temporary.name}.old")
@@ -105,7 +105,7 @@ def _replace(temporary: Path, path: Path) -> None:
     except BaseException:
         aside.rename(path)
         raise
-    shutil.rmtree(aside)
+    _remove(aside)
 
 
 def _remove(path: Path) -> None:

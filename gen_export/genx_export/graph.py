@@ -31,7 +31,7 @@ def name_ports(model: ir.Model, inputs: Sequence[str], outputs: Sequence[str]) -
         for value, name in zip(values, names, strict=True):
             value.name = name
             if value.shape is not None and not isinstance(value.shape[0], int):
-                value.shape[0] = "batch"
+                value.shape = ir.Shape(["batch", *value.shape.dims[1:]])
 
 
 def measure_graph(model: ir.Model) -> tuple[int, int]:

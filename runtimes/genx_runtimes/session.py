@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
@@ -92,10 +93,9 @@ def check_feeds(component: ComponentSpec, feeds: Mapping[str, Array]) -> int:
         array = feeds.get(spec.name)
         if array is None:
             raise InputError(f"component {component.name!r} needs the input {spec.name!r}")
-        if array.dtype.name != spec.dtype:
-            raise InputError(
-                f"input {spec.name!r} has dtype {array.dtype.name}, expected {spec.dtype}"
-            )
+        if _name_dtype(array.dtype) != spec.dtype:
+            got = _name_dtype(array.dtype)
+            raise InputError(f"input {spec.name!r} has dtype {got}, expected {spec.dtype}")
         if not array.ndim or array.shape[1:] != spec.shape[1:]:
             expected = ", ".join(str(d) for d in spec.shape)
             raise InputError(f"input {spec.name!r} has shape {array.shape}, expected ({expected})")
@@ -106,3 +106,9 @@ def check_feeds(component: ComponentSpec, feeds: Mapping[str, Array]) -> int:
         extra = sorted(set(feeds) - {spec.name for spec in component.inputs})
         raise InputError(f"component {component.name!r} has no input called {extra[0]!r}")
     return batch
+
+
+@lru_cache
+def _name_dtype(dtype: np.dtype[np.generic]) -> str:
+    """Return numpy's name, which is slow to make; a foreign byte order has none that fits."""
+    return dtype.name if dtype.isnative else dtype.str

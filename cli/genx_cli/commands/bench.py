@@ -87,6 +87,12 @@ def _tell(sink: Sink, report: BenchReport) -> None:
             sink.warn(f"{case} was not measured: {row.failure}")
         elif not row.stable:
             sink.warn(f"{case} never was stable: medians still {row.spread:.0%} apart")
+    disturbed = [row.waiting for row in report.rows if row.disturbed and row.waiting is not None]
+    if disturbed:
+        sink.warn(
+            f"threads waited {max(disturbed):.0%} of the time for cores that other programs used: "
+            f"these figures, ratios above all, say little; end those programs and measure again"
+        )
     sink.say(f"  timed: {report.boundary}")
     sink.say(
         f"measured {len(report.rows) - len(report.failures)} of {len(report.rows)} cases, each in "

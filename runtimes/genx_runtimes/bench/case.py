@@ -43,9 +43,11 @@ class Measurement:
     Args:
         warm_up: how it settled.
         latencies_ns: every timed call, in nanoseconds, in order.
+        waiting: part of the time that its threads waited for a core; None if unknown.
         versions: of what ran, such as {"onnxruntime": "1.23.2"}.
     """
 
     warm_up: WarmUp
     latencies_ns: list[int]
+    waiting: float | None
     versions: dict[str, str]

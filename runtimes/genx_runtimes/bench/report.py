@@ -12,6 +12,9 @@ BOUNDARY = (
     "pixels; nothing is written to disk"
 )
 
+# A quiet machine shows well below one per cent.
+_DISTURBING = 0.05
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -23,6 +26,8 @@ class Row:
         latency: what was measured, over all rounds; None if it failed.
         stable: whether the warm-up settled in every round.
         spread: the largest distance of the last windows' medians in any round, relative.
+        waiting: part of the time that threads waited for a core that others used, in the worst
+            round; None where the system does not say.
         failure: why there is no latency; empty if there is one.
     """
 
@@ -31,7 +36,13 @@ class Row:
     latency: Latency | None
     stable: bool
     spread: float
+    waiting: float | None = None
     failure: str = ""
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other programs took so much of the cores that the figures say little."""
+        return (self.waiting or 0.0) > _DISTURBING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,12 +47,15 @@ class _Tally:
     latencies_ns: list[int] = field(default_factory=list)
     spread: float = 0.0
     stable: bool = True
+    waiting: float | None = None
     failure: str = ""
 
     def add(self, measurement: Measurement) -> None:
         self.latencies_ns += measurement.latencies_ns
         self.spread = max(self.spread, measurement.warm_up.spread)
         self.stable = self.stable and measurement.warm_up.stable
+        known = [share for share in (self.waiting, measurement.waiting) if share is not None]
+        self.waiting = max(known, default=None)
 
 
 def genx_contender(backend: str, variant: str) -> Contender:
@@ -154,5 +157,6 @@ def _make_row(name: str, batch: int, tally: _Tally) -> Row:
         latency=summarise(tally.latencies_ns, batch) if measured else None,
         stable=measured and tally.stable,
         spread=tally.spread,
+        waiting=tally.waiting,
         failure=tally.failure,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import msgspec
 
 from genx_runtimes.backends import find_backend
 from genx_runtimes.bench.case import Case, Measurement
+from genx_runtimes.bench.contention import read_waiting_ns, share_waiting
 from genx_runtimes.bench.measure import Call, time_calls, warm_up
 from genx_runtimes.bundle import open_bundle
 from genx_runtimes.child import one_line
@@ -43,8 +45,16 @@ def measure_case(case: Case, prepare: Prepare) -> Measurement:
     """Load a contender, warm it up and time it."""
     with prepare(case) as contender:
         settled = warm_up(contender.call, limit_s=case.warm_up_s)
+        waited, start = read_waiting_ns(), time.perf_counter_ns()
         latencies = time_calls(contender.call, seconds=case.seconds)
-    return Measurement(warm_up=settled, latencies_ns=latencies, versions=contender.versions)
+        wall = time.perf_counter_ns() - start
+        waiting = share_waiting(waited, read_waiting_ns(), wall_ns=wall, threads=case.threads)
+    return Measurement(
+        warm_up=settled,
+        latencies_ns=latencies,
+        waiting=waiting,
+        versions=contender.versions,
+    )
 
 
 def serve(prepare: Prepare) -> None:

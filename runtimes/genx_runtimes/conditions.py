@@ -73,7 +73,8 @@ def _find_class(prior: CategoricalPrior, value: ConditionValue) -> int:
         return known.index(text)
     if text.isdecimal() and int(text) < prior.classes:
         return int(text)
-    raise InputError(f"{prior.name!r} has no class {text!r}", fix=suggest(text, [*known, BALANCED]))
+    near = suggest("" if text.isdecimal() else text, [*known, BALANCED])  # 11 is no slip for 1
+    raise InputError(f"{prior.name!r} has no class {text!r}", fix=near)
 
 
 def _fix_all(prior: Prior, value: ConditionValue) -> Apply:

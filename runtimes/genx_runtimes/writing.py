@@ -70,7 +70,7 @@ def explain_os_error(err: OSError, path: Path) -> GenxError:
             f"the disk is full: {path} was not written, {free / 1e6:.1f} MB are free there",
             fix="free some space, or choose another place with -o",
         )
-    if isinstance(err, FileNotFoundError):
+    if isinstance(err, FileNotFoundError) and not path.parent.exists():
         return OutputError(
             f"cannot write {path}: there is no folder {path.parent}",
             fix=f"mkdir -p {path.parent}",

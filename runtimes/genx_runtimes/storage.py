@@ -88,7 +88,7 @@ def open_stored_zip(file: io.BufferedIOBase | io.BytesIO, label: str) -> zipfile
     zip bomb, overlapping members included.
 
     Raises:
-        IntegrityError: not a zip file, or truncated.
+        IntegrityError: not a zip file, truncated, or with data in front.
         UnsafeBundleError: a compressed, encrypted, linked or repeated member, or an unsafe path.
     """
     size = file.seek(0, io.SEEK_END)
@@ -99,6 +99,13 @@ def open_stored_zip(file: io.BufferedIOBase | io.BytesIO, label: str) -> zipfile
         raise IntegrityError(
             f"{label} is not a zip file or is truncated", fix="copy it again from where it was made"
         ) from err
+    if min((member.header_offset for member in archive.infolist()), default=0):
+        # Cut short, an archive ends with golden.npz, itself a zip, and that would be opened instead.
+        archive.close()
+        raise IntegrityError(
+            f"{label} is truncated, or has data before its first member",
+            fix="copy it again from where it was made",
+        )
     seen: set[str] = set()
     for member in archive.infolist():
         kind = stat.S_IFMT(member.external_attr >> 16)

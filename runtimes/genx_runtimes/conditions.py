@@ -82,8 +82,7 @@ def _fix_all(prior: Prior, value: ConditionValue) -> Apply:
     given = _to_floats(prior, value)
     if given.size != int(np.prod(shape)) or (given.ndim > 1 and given.shape != shape):
         raise InputError(
-            f"{prior.name!r} was given {given.size} values, expected {int(np.prod(shape))} "
-            f"of shape {shape}"
+            f"{prior.name!r} was given values of shape {given.shape}, expected {shape}"
         )
     row = given.reshape(shape)
     return lambda values, _: np.broadcast_to(row, values.shape).copy()

@@ -36,8 +36,7 @@ def to_pixels(output: Array, spec: OutputSpec) -> NDArray[np.uint8]:
     low, high = spec.range
     scale = np.float32(255.0 / (high - low))
     scaled = (output.astype(np.float32, copy=False) - np.float32(low)) * scale
-    np.rint(scaled, out=scaled)
-    np.minimum(np.maximum(scaled, 0, out=scaled), 255, out=scaled)  # np.clip costs thrice as much
+    np.rint(scaled, out=scaled).clip(0, 255, out=scaled)
     return np.ascontiguousarray(scaled.astype(np.uint8).transpose(0, 2, 3, 1))
 
 

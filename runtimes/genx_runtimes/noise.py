@@ -50,11 +50,12 @@ class _Generator(threading.local):
     def __init__(self) -> None:
         self._random = np.random.RandomState(np.random.Philox(key=0, counter=0))
         self._state = self._random.get_state(legacy=False)
-        self._words = self._state["state"]
+        self._key = self._state["state"]["key"]
+        self._counter = self._state["state"]["counter"]
 
     def seek(self, key: tuple[int, int], index: int) -> np.random.RandomState:
-        self._words["key"][:] = key
-        self._words["counter"][:] = (0, index, 0, 0)
+        self._key[0], self._key[1] = key
+        self._counter[1] = index  # the other words stay 0: set_state copies
         self._random.set_state(self._state)
         return self._random
 

@@ -100,7 +100,7 @@ def open_stored_zip(file: io.BufferedIOBase | io.BytesIO, label: str) -> zipfile
             f"{label} is not a zip file or is truncated", fix="copy it again from where it was made"
         ) from err
     if min((member.header_offset for member in archive.infolist()), default=0):
-        # Cut short, an archive ends with golden.npz, itself a zip, and that would be opened instead.
+        # Cut short behind golden.npz, itself a zip, an archive would be opened as that one.
         archive.close()
         raise IntegrityError(
             f"{label} is truncated, or has data before its first member",

@@ -10,6 +10,7 @@ from genx_runtimes.manifest import BatchBounds
 from genx_runtimes.sampler import check_batch
 
 DEFAULT_BATCHES = (1, 4, 16)
+MAX_ROUNDS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +38,8 @@ class BenchOptions:
     def __post_init__(self) -> None:
         if not 0 < self.min_duration_s < math.inf:
             raise InputError(f"min-duration is {self.min_duration_s}, expected seconds above 0")
-        if self.rounds < 1:
-            raise InputError(f"rounds is {self.rounds}, expected 1 or more")
+        if not 1 <= self.rounds <= MAX_ROUNDS:
+            raise InputError(f"rounds is {self.rounds}, expected 1 to {MAX_ROUNDS}")
         if self.threads is not None and self.threads < 1:
             raise InputError(f"threads is {self.threads}, expected 1 or more")
 

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from genx_runtimes.errors import InputError
+from genx_runtimes.images import encode_png, make_grid, save_png, to_pixels
+from genx_runtimes.manifest import OutputSpec
+
+SIGNED = OutputSpec(name="x", kind="image", range=(-1.0, 1.0))
+
+
+def test_the_range_is_mapped_to_all_of_0_to_255() -> None:
+    values = np.array([-9, -1, -0.998, 0, 0.999, 1, 9], np.float32).reshape(1, 1, 1, 7)
+    assert to_pixels(values, SIGNED).ravel().tolist() == [0, 0, 0, 128, 255, 255, 255]
+    bytes_ = OutputSpec(name="x", kind="image", range=(0.0, 255.0))
+    every = np.arange(256, dtype=np.float32).reshape(1, 1, 16, 16)
+    assert to_pixels(every, bytes_).ravel().tolist() == list(range(256))
+
+
+def test_channels_come_last_and_the_input_is_left_alone() -> None:
+    values = np.random.default_rng(0).uniform(-1, 1, (2, 3, 4, 5)).astype(np.float32)
+    before = values.copy()
+    pixels = to_pixels(values, SIGNED)
+    assert pixels.shape == (2, 4, 5, 3)
+    assert pixels.dtype == np.uint8
+    assert pixels.flags.c_contiguous
+    assert np.array_equal(values, before)
+    assert pixels[1, 2, 3, 0] == round((float(values[1, 0, 2, 3]) + 1) * 127.5)
+
+
+def test_what_is_no_image() -> None:
+    tensor = OutputSpec(name="x", kind="tensor")
+    with pytest.raises(InputError, match=r"is a tensor, not an image; write it as an array"):
+        to_pixels(np.zeros((1, 1, 2, 2)), tensor)
+    for shape in ((1, 2, 4, 4), (1, 3, 4), (4, 4)):
+        with pytest.raises(InputError, match=r"an image has shape \(B, 1\|3\|4, H, W\)"):
+            to_pixels(np.zeros(shape), SIGNED)
+
+
+@given(st.integers(1, 20), st.integers(1, 6), st.integers(1, 6), st.none() | st.integers(1, 7))
+def test_grids(count: int, height: int, width: int, columns: int | None) -> None:
+    images = np.arange(count * height * width, dtype=np.uint64).reshape(count, height, width, 1)
+    grid = make_grid((images % 251).astype(np.uint8), columns=columns)
+    across = columns or int(np.ceil(np.sqrt(count)))
+    down = -(-count // across)
+    assert grid.shape == (down * (height + 2) - 2, across * (width + 2) - 2, 1)
+    last = count - 1
+    top, left = last // across * (height + 2), last % across * (width + 2)
+    cell = grid[top : top + height, left : left + width]
+    assert np.array_equal(cell, images[last] % 251)
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])
+def test_png_files_hold_the_pixels(tmp_path: Path, channels: int, mode: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, channels)).astype(np.uint8)
+    save_png(tmp_path / "x.png", pixels)
+    assert (tmp_path / "x.png").read_bytes() == encode_png(pixels)
+    with Image.open(tmp_path / "x.png") as image:
+        assert image.mode == mode
+        assert np.array_equal(np.asarray(image).reshape(pixels.shape), pixels)

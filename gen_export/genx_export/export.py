@@ -2,47 +2,31 @@
 
 from __future__ import annotations
 
-import platform
 import re
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import version as package_version
 from os import PathLike
 from pathlib import Path
 
-import onnx_ir as ir
-
-from genx_export.bundle_writer import check_target, pack_arrays, refer, write_bundle
+from genx_export.bundle_contents import assemble_bundle, collect_golden
+from genx_export.bundle_writer import check_target, write_bundle
 from genx_export.feeding import FedComponent, feed_components
 from genx_export.flags import parse_batch, parse_output, parse_prior
 from genx_export.graph import measure_graph, name_ports, serialise
-from genx_export.model import DEFAULT_BATCH, OPSET, LoadedModel
+from genx_export.model import DEFAULT_BATCH, LoadedModel
 from genx_export.passes import run_passes
 from genx_export.report import ComponentReport, ExportReport
 from genx_export.sources import SourceRequest, load_source
 from genx_export.verification import check_contract, check_independence, verify_components
 from genx_runtimes.errors import InputError, SourceError
 from genx_runtimes.latents import LatentSource
-from genx_runtimes.manifest import (
-    FORMAT,
-    FORMAT_VERSION,
-    GOLDEN_PATH,
-    BatchBounds,
-    GoldenSpec,
-    Manifest,
-    OutputSpec,
-    SamplerSpec,
-    VariantSpec,
-)
-from genx_runtimes.session import Array
-from genx_runtimes.version import __version__
+from genx_runtimes.manifest import BatchBounds, OutputSpec
 
 # fp32 on another engine differs by rounding alone; the three samples differ by 3e-7 at most.
 FP32_TOLERANCE = 1e-5
 GOLDEN_SEED = 0
 TRACE_SEED = 1
 GOLDEN_COUNT = 8
-_PACKAGES = ("torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "numpy")
 
 
 def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
@@ -118,64 +102,33 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     contract = model.output or OutputSpec(name=next(iter(sampled.outputs)), kind="tensor")
     warnings = [*model.warnings, *check_contract(contract, sampled.outputs, given=model.output)]
 
-    graphs: dict[str, bytes] = {}
-    reports = []
-    traced_with = _feed(model, TRACE_SEED, min(max(2, bounds.min), bounds.max), bounds)
-    for fed in traced_with:
-        component = fed.component
-        progress(f"translating the {component.name}")
-        graph = component.translate(fed.feeds, bounds)
-        name_ports(graph, list(fed.ports.values()), list(fed.outputs))
-        changed = run_passes(graph)
-        graphs[component.name] = serialise(component.name, graph)
-        reports.append(_report(component.name, graph, graphs[component.name], changed))
+    graphs, reports = _translate(model, bounds, progress)
 
     progress("verifying against the original model")
     for fed in golden:
         check_independence(fed, bounds, tolerance)
     specs = tuple(f.describe(sampled=f is sampled) for f in golden)
-    arrays = _collect_golden(golden)
+    arrays = collect_golden(golden)
     quality = verify_components(specs, graphs, arrays, bounds, contract, tolerance)
 
     progress("writing the bundle")
-    files = {f"graphs/fp32/{name}.onnx": data for name, data in graphs.items()}
-    files[GOLDEN_PATH] = pack_arrays(arrays)
-    manifest = Manifest(
-        format=FORMAT,
-        format_version=FORMAT_VERSION,
-        name=model.name,
-        description=model.description,
-        family=model.family.name,
+    manifest, files = assemble_bundle(
+        model,
         components=specs,
         batch=bounds,
-        priors=model.priors,
-        output=contract,
-        sampler=SamplerSpec(kind=model.family.sampler, component=model.family.sampled),
-        variants=(
-            VariantSpec(
-                name="fp32",
-                precision="fp32",
-                graphs={
-                    name: refer(f"graphs/fp32/{name}.onnx", data) for name, data in graphs.items()
-                },
-                tolerance=tolerance,
-                quality=quality,
-            ),
-        ),
-        golden=GoldenSpec(
-            file=refer(GOLDEN_PATH, files[GOLDEN_PATH]),
-            seed=GOLDEN_SEED,
-            count=len(next(iter(sampled.outputs.values()))),
-            reference=model.reference,
-        ),
-        made_by=_list_versions(),
+        contract=contract,
+        graphs=graphs,
+        golden=arrays,
+        golden_seed=GOLDEN_SEED,
+        tolerance=tolerance,
+        quality=quality,
     )
     size = write_bundle(target, manifest, files, as_zip=as_zip)
     return ExportReport(
         path=target,
         name=model.name,
         bytes=size,
-        components=tuple(reports),
+        components=reports,
         max_error=quality["max_error"],
         tolerance=tolerance,
         psnr_db=quality.get("psnr_db"),
@@ -216,20 +169,31 @@ def _agree_on_batch(model: LoadedModel, asked: BatchBounds | None) -> BatchBound
     return agreed
 
 
-def _collect_golden(golden: list[FedComponent]) -> dict[str, Array]:
-    arrays: dict[str, Array] = {}
-    for fed in golden:
+def _translate(
+    model: LoadedModel, bounds: BatchBounds, progress: Callable[[str], None]
+) -> tuple[dict[str, bytes], tuple[ComponentReport, ...]]:
+    """Return each component's ONNX file, traced on other samples than the golden ones."""
+    graphs: dict[str, bytes] = {}
+    reports = []
+    # torch.export takes 0 and 1 for constants: trace with two samples where that is allowed.
+    for fed in _feed(model, TRACE_SEED, min(max(2, bounds.min), bounds.max), bounds):
         name = fed.component.name
-        arrays |= {f"{name}/in/{fed.ports[p]}": array for p, array in fed.feeds.items()}
-        arrays |= {f"{name}/out/{port}": array for port, array in fed.outputs.items()}
-    return arrays
-
-
-def _report(name: str, graph: ir.Model, data: bytes, changed: list[str]) -> ComponentReport:
-    nodes, parameters = measure_graph(graph)
-    return ComponentReport(
-        name=name, parameters=parameters, nodes=nodes, bytes=len(data), passes=tuple(changed)
-    )
+        progress(f"translating the {name}")
+        graph = fed.component.translate(fed.feeds, bounds)
+        name_ports(graph, list(fed.ports.values()), list(fed.outputs))
+        passes = run_passes(graph)
+        graphs[name] = serialise(name, graph)
+        nodes, parameters = measure_graph(graph)
+        reports.append(
+            ComponentReport(
+                name=name,
+                parameters=parameters,
+                nodes=nodes,
+                bytes=len(graphs[name]),
+                passes=tuple(passes),
+            )
+        )
+    return graphs, tuple(reports)
 
 
 def _check_name(name: str) -> None:
@@ -237,13 +201,3 @@ def _check_name(name: str) -> None:
         raise InputError(
             f"name {name!r} has characters other than A-Z a-z 0-9 . _ -", fix="--name NAME"
         )
-
-
-def _list_versions() -> dict[str, str]:
-    """Return the versions of everything that made the bundle."""
-    return {
-        "genx": __version__,
-        "python": platform.python_version(),
-        "opset": str(OPSET),
-        **{name: package_version(name) for name in _PACKAGES},
-    }

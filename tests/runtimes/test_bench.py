@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from genx_runtimes.bench import BenchOptions, Contender, genx_contender, parse_batches, run_bench
-from genx_runtimes.bench.case import Case, Measurement
+from genx_runtimes.bench.case import Case
 from genx_runtimes.bench.contention import read_waiting_ns, share_waiting
 from genx_runtimes.bench.measure import summarise, time_calls, warm_up
 from genx_runtimes.bench.options import MAX_ROUNDS, choose_batches

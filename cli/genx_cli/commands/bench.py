@@ -75,7 +75,7 @@ def _torch_contender(source: str) -> Contender:
 def _tell(sink: Sink, report: BenchReport) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     sink.say(f"{report.bundle} {report.variant} ({report.digest[:12]}) on {report.cpu}")
-    sink.say(f"  {report.threads} threads, {report.cores} usable cores; {versions}")
+    sink.say(f"  threads: {report.threads}, usable cores: {report.cores}; {versions}")
     compared = any(row.contender == _TORCH for row in report.rows)
     columns = ["contender", "batch", "p50 ms", "p90 ms", "p99 ms", "samples/s", "calls"]
     if compared:
@@ -110,7 +110,8 @@ def _cells(report: BenchReport, row: Row, compared: bool) -> list[str]:
         cells += [f"{shown.samples_per_s:.1f}", str(shown.count)]
     if compared:
         ratio = report.speedup(row, _TORCH)
-        cells.append("-" if ratio is None else f"{ratio:.2f}x")
+        doubt = " ?" if any(r.disturbed for r in report.rows if r.batch == row.batch) else ""
+        cells.append("-" if ratio is None else f"{ratio:.2f}x{doubt}")
     return cells
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from genx_cli.app import app
+import signal
+import sys
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. Told to end (SIGTERM), it leaves nothing half written, as on Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        from genx_cli.app import app
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     app(prog_name="genx")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -13,12 +15,33 @@ from genx_cli.commands.export import export
 from genx_cli.commands.inspect import inspect
 from genx_cli.commands.sample import sample
 from genx_cli.commands.verify import verify
-from genx_cli.failures import exit_code, report_failure
+from genx_cli.failures import UsageError, exit_code, report_failure
+from genx_cli.sink import open_sink
 from genx_runtimes.version import __version__
 
 
 class _Group(TyperGroup):
-    """Turns known errors of any command into one line and an exit code."""
+    """Turns known errors, those of the arguments included, into one line and an exit code."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Parse and run; wrong arguments, too, are told as `--json` asks."""
+        open_sink(json="--json" in (sys.argv[1:] if args is None else args), quiet=False)
+        try:
+            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except (UsageError, typer.Abort, KeyboardInterrupt) as err:
+            report_failure(err)
+            code = exit_code(err)
+        if standalone_mode:
+            sys.exit(code)
+        return code
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
         """Run the command; `--debug` lets errors through with their traceback."""
@@ -26,7 +49,7 @@ class _Group(TyperGroup):
             return super().invoke(ctx)
         except (Exception, KeyboardInterrupt) as err:
             code = exit_code(err)
-            if code is None or ctx.params.get("debug"):
+            if code is None or ctx.params.get("debug") or isinstance(err, UsageError):
                 raise
             report_failure(err)
             raise typer.Exit(code) from err

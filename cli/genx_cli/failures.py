@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 
 import typer
 
@@ -10,11 +11,15 @@ from genx_cli.sink import current_sink
 from genx_runtimes.errors import GenxError, InputError, VerificationError
 
 INTERRUPTED = 130
+# What Typer raises for wrong arguments: Click's class, or in newer versions its own copy of it.
+UsageError: type[BaseException] = typer.BadParameter.__mro__[1]
 _CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (UsageError, 2),
     (InputError, 2),
     (VerificationError, 3),
     (GenxError, 1),
     (KeyboardInterrupt, INTERRUPTED),
+    (typer.Abort, INTERRUPTED),
 )
 
 
@@ -32,12 +37,25 @@ def exit_code(err: BaseException) -> int | None:
 
 def report_failure(err: BaseException) -> None:
     """Print a known error: one line on stderr, or one JSON object on stdout with `--json`."""
+    kind = type(err).__name__
     if isinstance(err, GenxError):
-        kind, message, fix = type(err).__name__, err.message, err.fix
+        message, fix = err.message, err.fix
+    elif isinstance(err, UsageError):
+        message, fix = _explain_usage(cast("typer.BadParameter", err))
     else:
         kind, message, fix = "Interrupted", "interrupted; nothing half written was left", ""
+    if not message:  # `genx` alone: the help was shown already
+        return
     if current_sink().json:
         error = {"type": kind, "message": message, "fix": fix}
         typer.echo(json.dumps({"error": error}))
     else:
-        typer.echo(f"error: {message}" + (f"; {fix}" if fix else ""), err=True)
+        lines = (f"{message}; {fix}" if fix else message).splitlines()
+        typer.echo("error: " + " ".join(filter(None, map(str.strip, lines))), err=True)
+
+
+def _explain_usage(err: typer.BadParameter) -> tuple[str, str]:
+    """Return message and fix in one line each, as genx's own errors have them."""
+    text = " ".join(err.format_message().split()).removesuffix(".")
+    command = err.ctx.command_path if err.ctx else "genx"
+    return text[:1].lower() + text[1:], f"see {command} --help"

@@ -52,19 +52,20 @@ def _write_array(path: Path, batches: Iterator[Batch]) -> list[str]:
 
     from genx_runtimes.writing import write_whole
 
-    array = np.concatenate([batch.output for batch in batches])
-    with write_whole(path) as file:
-        np.save(file, array)
+    with write_whole(path) as file:  # opened first: what cannot be written is told before the work
+        np.save(file, np.concatenate([batch.output for batch in batches]))
     return [str(path)]
 
 
 def _write_grid(path: Path, batches: Iterator[Batch], columns: int | None) -> list[str]:
     import numpy as np
 
-    from genx_runtimes.images import make_grid, save_png
+    from genx_runtimes.images import encode_png, make_grid
+    from genx_runtimes.writing import write_whole
 
-    images = np.concatenate([batch.images() for batch in batches])
-    save_png(path, make_grid(images, columns=columns))
+    with write_whole(path) as file:
+        images = np.concatenate([batch.images() for batch in batches])
+        file.write(encode_png(make_grid(images, columns=columns)))
     return [str(path)]
 
 

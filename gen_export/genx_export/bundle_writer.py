@@ -11,9 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from genx_runtimes.errors import InputError
-from genx_runtimes.manifest import MANIFEST_PATH, FileRef, Manifest, encode_manifest
+from genx_runtimes.errors import BundleError, FormatVersionError, InputError
+from genx_runtimes.manifest import (
+    MANIFEST_PATH,
+    FileRef,
+    Manifest,
+    decode_manifest,
+    encode_manifest,
+)
 from genx_runtimes.session import Array
+from genx_runtimes.storage import open_storage, read_manifest_bytes
 from genx_runtimes.writing import explain_os_error, temporary_beside
 
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -29,8 +36,7 @@ def check_target(path: Path, *, force: bool) -> None:
     if path.exists():
         if not force:
             raise InputError(f"{path} exists already", fix="--force replaces it")
-        is_bundle = (path / MANIFEST_PATH).is_file() if path.is_dir() else zipfile.is_zipfile(path)
-        if not is_bundle:
+        if not _is_bundle(path):
             raise InputError(
                 f"{path} exists and is no bundle; it is left alone", fix="-o elsewhere"
             )
@@ -40,6 +46,17 @@ def check_target(path: Path, *, force: bool) -> None:
         probe.rmdir()
     except OSError as err:
         raise explain_os_error(err, path) from err
+
+
+def _is_bundle(path: Path) -> bool:
+    """Whether a genx manifest is there; other zip files, such as weights, are none."""
+    try:
+        decode_manifest(read_manifest_bytes(open_storage(path)))
+    except FormatVersionError:
+        return True
+    except (BundleError, OSError):
+        return False
+    return True
 
 
 def refer(path: str, data: bytes) -> FileRef:

@@ -106,7 +106,7 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
 
     progress("verifying against the original model")
     for fed in golden:
-        check_independence(fed, bounds, tolerance)
+        check_independence(fed, bounds)
     specs = tuple(f.describe(sampled=f is sampled) for f in golden)
     arrays = collect_golden(golden)
     quality = verify_components(specs, graphs, arrays, bounds, contract, tolerance)

@@ -37,12 +37,12 @@ def make_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder whose files appear in `path` when the block ends well.
 
     A new folder appears at once. In one that is there already, files of the same name are
-    replaced and others are left alone.
+    replaced and others are left alone; the temporary one is then inside, on the same disk.
 
     Raises:
         OutputError: it cannot be written; nothing is left behind.
     """
-    temporary = temporary_beside(path)
+    temporary = temporary_beside(path / "samples" if path.is_dir() else path)
     try:
         temporary.mkdir()
         yield temporary

@@ -88,10 +88,13 @@ def test_files_that_are_not_there_or_fail(models: str, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("import nowhere_at_all\n")
     with pytest.raises(SourceError, match=r"broken.py cannot be imported: ModuleNotFoundError"):
         load_source(f"{tmp_path}/broken.py:Tiny", NOTHING)
-    with pytest.raises(SourceError, match=r"nowhere is no folder; give a folder with a recipe"):
+    with pytest.raises(SourceError, match=r"nowhere is not there; give a folder with a recipe"):
         load_source(str(tmp_path / "nowhere"), NOTHING)
-    with pytest.raises(SourceError, match="is not a kind of source that genx knows"):
+    with pytest.raises(SourceError, match=r"tiny_models.py names a file .*tiny_models.py:CALLABLE"):
         load_source(models, NOTHING)
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(SourceError, match="notes.txt is no kind of source that genx knows"):
+        load_source(str(tmp_path / "notes.txt"), NOTHING)
 
 
 def test_recipe(folder: Path) -> None:

@@ -132,4 +132,4 @@ def test_a_source_that_is_not_there_is_one_line(folder: Path) -> None:
         data=msgspec.json.encode(make_case(folder, "nothing")),
         timeout_s=120,
     )
-    assert outcome.failure.startswith(f"{folder / 'nothing'} is no folder; ")
+    assert outcome.failure.startswith(f"{folder / 'nothing'} is not there; ")

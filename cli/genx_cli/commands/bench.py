@@ -39,6 +39,7 @@ def bench(
 
     Exit code 1 if a case could not be measured.
     """
+    from genx_cli.next_steps import suggest_sampling
     from genx_runtimes.bench import BenchOptions, genx_contender, parse_batches, run_bench
     from genx_runtimes.bundle import open_bundle
 
@@ -57,7 +58,7 @@ def bench(
     with sink.progress("starting") as progress:
         report = run_bench(opened, contenders, options, before_case=progress.step)
     _tell(sink, report)
-    sink.say(f"next: genx sample {bundle} -n 64 -o grid.png")
+    sink.say(f"next: {suggest_sampling(bundle, opened.manifest)}")
     sink.finish(_to_result(report))
     if report.failures:
         raise typer.Exit(1)

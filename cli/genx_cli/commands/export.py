@@ -102,6 +102,10 @@ def _import_export() -> Callable[..., ExportReport]:
 def _tell(sink: Sink, report: ExportReport) -> None:
     from dataclasses import asdict
 
+    from genx_cli.next_steps import quote, suggest_sampling
+    from genx_runtimes.bundle import open_bundle
+
+    manifest = open_bundle(report.path).manifest
     for warning in report.warnings:
         sink.warn(warning)
     sink.say(f"wrote {report.path}: {report.bytes / 1e6:.2f} MB, in {report.seconds:.1f} s")
@@ -117,6 +121,6 @@ def _tell(sink: Sink, report: ExportReport) -> None:
         f"(allowed {report.tolerance:.0e})"
     )
     sink.say(f"  batch {report.batch[0]} to {report.batch[1]}")
-    sink.say(f"next: genx sample {report.path} -n 64 -o grid.png")
-    sink.say(f"      genx verify {report.path}      (also on the device that it is for)")
+    sink.say(f"next: {suggest_sampling(report.path, manifest)}")
+    sink.say(f"      genx verify {quote(report.path)}  # also on the device that it is for")
     sink.finish({**asdict(report), "path": str(report.path)})

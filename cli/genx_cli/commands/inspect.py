@@ -15,6 +15,7 @@ def inspect(bundle: BundlePath, json: AsJson = False, quiet: Quiet = False) -> N
     """Show what a bundle holds, after checking the hash of every file."""
     import msgspec
 
+    from genx_cli.next_steps import suggest_sampling
     from genx_runtimes.bundle import open_bundle
 
     sink = open_sink(json=json, quiet=quiet)
@@ -44,7 +45,7 @@ def inspect(bundle: BundlePath, json: AsJson = False, quiet: Quiet = False) -> N
             f"{manifest.golden.reference}, allowed {variant.tolerance:.0e}"
         )
     sink.say("made by\n  " + ", ".join(f"{name} {v}" for name, v in manifest.made_by.items()))
-    sink.say(f"next: genx sample {bundle} -n 64 -o grid.png")
+    sink.say(f"next: {suggest_sampling(bundle, manifest)}")
     sink.finish({"digest": opened.digest, "manifest": msgspec.to_builtins(manifest)})
 
 

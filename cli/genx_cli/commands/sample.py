@@ -14,6 +14,7 @@ from genx_runtimes.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from genx_runtimes.manifest import Manifest
     from genx_runtimes.sampler import Batch, Sampler
 
 
@@ -55,6 +56,7 @@ def sample(  # noqa: PLR0913 - one parameter a flag
     quiet: Quiet = False,
 ) -> None:
     """Draw samples. Sample i of a seed is the same in any batch size, on any device."""
+    from genx_cli.next_steps import choose_batch
     from genx_cli.writers import find_writer
     from genx_runtimes.bundle import open_bundle
     from genx_runtimes.session import SessionOptions
@@ -62,15 +64,19 @@ def sample(  # noqa: PLR0913 - one parameter a flag
     sink = open_sink(json=json, quiet=quiet)
     opened = open_bundle(bundle)
     write = find_writer(output_path, opened.manifest.output, columns=columns, force=force)
-    bounds = opened.manifest.batch
-    size = batch if batch is not None else max(bounds.min, min(16, bounds.max))
+    size = batch if batch is not None else choose_batch(opened.manifest)
     options = SessionOptions(threads=threads)
     with opened.sampler(backend=backend, precision=precision, options=options) as sampler:
         common: dict[str, object] = {"seed": seed, "batch": size, "truncation": truncation}
-        batches = _draw(sampler, n, start, interpolate, _parse_conditions(condition), common)
+        conditions = _parse_conditions(condition)
+        batches = _draw(sampler, n, start, interpolate, conditions, common)
         with sink.progress(f"sampling {opened.manifest.name}", n) as progress:
             written = write(_count(batches, progress.advance))
-    _tell(sink, bundle, output_path, n, seed, interpolate, sampler)
+    sink.say(f"wrote {output_path}: {n} samples of seed {seed} from {opened.manifest.name}")
+    others = len(list(output_path.iterdir())) - len(written) if output_path.is_dir() else 0
+    if others:
+        sink.warn(f"{output_path} holds {others} other files; they are as they were")
+    _tell_next(sink, bundle, opened.manifest, conditions, walked=interpolate is not None)
     sink.finish({"path": str(output_path), "n": n, "seed": seed, "start": start, "files": written})
 
 
@@ -110,23 +116,18 @@ def _count(batches: Iterator[Batch], advance: Callable[[int], None]) -> Iterator
         advance(len(batch.output))
 
 
-def _tell(
-    sink: Sink,
-    bundle: Path,
-    path: Path,
-    n: int,
-    seed: int,
-    interpolate: str | None,
-    sampler: Sampler,
+def _tell_next(
+    sink: Sink, bundle: Path, manifest: Manifest, conditions: dict[str, str], *, walked: bool
 ) -> None:
+    from genx_cli.next_steps import quote, suggest_sampling
     from genx_runtimes.manifest import CategoricalPrior
 
-    sink.say(f"wrote {path}: {n} samples of seed {seed} from {sampler.manifest.name}")
-    priors = sampler.manifest.priors
-    classes = [p.name for p in priors if isinstance(p, CategoricalPrior)]
-    if interpolate and classes:
-        sink.say(f"  {', '.join(classes)} stayed that of the first sample")
-    elif classes:
-        sink.say(f"next: genx sample {bundle} -n 64 --set {classes[0]}=balanced -o {path} --force")
+    classes = [p.name for p in manifest.priors if isinstance(p, CategoricalPrior)]
+    drawn = [name for name in classes if name not in conditions]
+    if walked and drawn:
+        sink.say(f"  {', '.join(drawn)} stayed that of the first sample")
+    if drawn and not walked:
+        setting = f"{drawn[0]}=balanced"
+        sink.say(f"next: {suggest_sampling(bundle, manifest, setting=setting)}")
     else:
-        sink.say(f"next: genx bench {bundle}")
+        sink.say(f"next: genx bench {quote(bundle)}")

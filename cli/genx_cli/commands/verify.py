@@ -20,6 +20,7 @@ def verify(
     """
     from dataclasses import asdict
 
+    from genx_cli.next_steps import suggest_sampling
     from genx_runtimes.bundle import open_bundle
     from genx_runtimes.session import SessionOptions
     from genx_runtimes.verify import verify_bundle
@@ -44,5 +45,5 @@ def verify(
     report.require()
     sink.say("  latents equal bit for bit")
     sink.say(f"passed: every output is within {report.tolerance:.0e} of its range")
-    sink.say(f"next: genx sample {bundle} -n 64 -o grid.png")
+    sink.say(f"next: {suggest_sampling(bundle, opened.manifest)}")
     sink.finish({"passed": True, "max_error": report.max_error, **asdict(report)})

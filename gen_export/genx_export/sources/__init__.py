@@ -45,9 +45,11 @@ def load_source(source: str, request: SourceRequest) -> LoadedModel:
     for fits, load in SOURCES:
         if fits(source):
             return load(source, request)
-    what = (
-        "is no folder" if not Path(source).exists() else "is not a kind of source that genx knows"
-    )
+    if source.endswith(".py"):
+        raise SourceError(
+            f"{source} names a file but not what in it makes the model", fix=f"{source}:CALLABLE"
+        )
+    what = "is no kind of source that genx knows" if Path(source).exists() else "is not there"
     raise SourceError(
         f"{source} {what}",
         fix="give a folder with a recipe.toml, file.py:callable, package.module:callable, NAME.pt2 "

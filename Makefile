@@ -42,7 +42,7 @@ samples: .venv/dev
 evaluate: .venv/dev
 	$(BIN)/python -m samples.evaluate
 
-bench: .venv/export
+bench: .venv/dev
 	$(BIN)/python benchmarks/cold_start.py
 	$(BIN)/python benchmarks/overhead.py
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import signal
 import sys
+
+from genx_cli.interrupts import end_on_sigterm
 
 
 def main() -> None:
-    """Run the command line. Told to end (SIGTERM), it leaves nothing half written, as on Ctrl-C."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    """Run the command line."""
+    end_on_sigterm()
     try:
         from genx_cli.app import app
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
-    app(prog_name="genx")
+
+        app(prog_name="genx")
+    except KeyboardInterrupt:  # before a command began; later ones end in the table of errors
+        sys.stderr.write("error: interrupted; nothing half written was left\n")
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -49,18 +49,23 @@ def find_writer(path: Path, output: OutputSpec, *, columns: int | None, force: b
 
 def _write_array(path: Path, batches: Iterator[Batch]) -> list[str]:
     import numpy as np
+    from numpy.lib import format as npy
 
     from genx_runtimes.writing import write_whole
 
     with write_whole(path) as file:  # opened first: what cannot be written is told before the work
-        np.save(file, np.concatenate([batch.output for batch in batches]))
+        array = np.concatenate([batch.output for batch in batches])
+        # As np.save does, which at a full disk would say "5760 requested and 480 written".
+        npy.write_array_header_1_0(file, npy.header_data_from_array_1_0(array))
+        file.write(np.ascontiguousarray(array).data)
     return [str(path)]
 
 
 def _write_grid(path: Path, batches: Iterator[Batch], columns: int | None) -> list[str]:
     import numpy as np
 
-    from genx_runtimes.images import encode_png, make_grid
+    from genx_runtimes.images import make_grid
+    from genx_runtimes.png import encode_png
     from genx_runtimes.writing import write_whole
 
     with write_whole(path) as file:
@@ -71,7 +76,7 @@ def _write_grid(path: Path, batches: Iterator[Batch], columns: int | None) -> li
 
 def _write_folder(path: Path, batches: Iterator[Batch]) -> list[str]:
     """Write `000000.png` ..., named by sample index; interrupted, no new file stays behind."""
-    from genx_runtimes.images import encode_png
+    from genx_runtimes.png import encode_png
     from genx_runtimes.writing import make_folder
 
     names = []

@@ -5,7 +5,6 @@ Source: docs/bundle.md, "Output".
 
 from __future__ import annotations
 
-import io
 import math
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from genx_runtimes.errors import InputError
 from genx_runtimes.manifest import OutputSpec
+from genx_runtimes.png import encode_png
 from genx_runtimes.session import Array
 from genx_runtimes.writing import write_whole
 
@@ -60,16 +60,6 @@ def make_grid(images: NDArray[np.uint8], *, columns: int | None = None) -> NDArr
         left = index % columns * (width + _GAP)
         grid[top : top + height, left : left + width] = image
     return grid
-
-
-def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """Return (H, W, C) uint8 pixels, C = 1, 3 or 4, as a PNG file."""
-    from PIL import Image
-
-    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def save_png(path: Path, pixels: NDArray[np.uint8]) -> None:

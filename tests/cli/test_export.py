@@ -272,7 +272,7 @@ def test_without_torch_one_line_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "from importlib.machinery import PathFinder\n"
         "find = PathFinder.find_spec\n"
-        "PathFinder.find_spec = lambda name, *rest: None if name == 'torch' else find(name, *rest)\n"
+        "PathFinder.find_spec = lambda n, *rest: None if n == 'torch' else find(n, *rest)\n"
     )
     done = finish(start(tmp_path, "export", "a.py:b", "-o", "x", PYTHONPATH=str(tmp_path)))
     assert done.code == 1

@@ -93,7 +93,7 @@ def test_files_that_are_not_there_or_fail(models: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"tiny_models.py names a file .*tiny_models.py:CALLABLE"):
         load_source(models, NOTHING)
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(SourceError, match="notes.txt is no kind of source that genx knows"):
+    with pytest.raises(SourceError, match=r"notes.txt is no kind of source that genx knows"):
         load_source(str(tmp_path / "notes.txt"), NOTHING)
 
 

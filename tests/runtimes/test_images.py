@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from genx_runtimes.errors import InputError
-from genx_runtimes.images import encode_png, make_grid, save_png, to_pixels
+from genx_runtimes.images import make_grid, to_pixels
 from genx_runtimes.manifest import OutputSpec
 
 SIGNED = OutputSpec(name="x", kind="image", range=(-1.0, 1.0))
@@ -54,13 +51,3 @@ def test_grids(count: int, height: int, width: int, columns: int | None) -> None
     top, left = last // across * (height + 2), last % across * (width + 2)
     cell = grid[top : top + height, left : left + width]
     assert np.array_equal(cell, images[last] % 251)
-
-
-@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB"), (4, "RGBA")])
-def test_png_files_hold_the_pixels(tmp_path: Path, channels: int, mode: str) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, channels)).astype(np.uint8)
-    save_png(tmp_path / "x.png", pixels)
-    assert (tmp_path / "x.png").read_bytes() == encode_png(pixels)
-    with Image.open(tmp_path / "x.png") as image:
-        assert image.mode == mode
-        assert np.array_equal(np.asarray(image).reshape(pixels.shape), pixels)

@@ -92,9 +92,11 @@ def export(  # noqa: PLR0913 - one parameter a flag
 
 def _import_export() -> Callable[..., ExportReport]:
     from genx_cli.extras import require_extra
+    from genx_cli.interrupts import leave_at_once
 
     require_extra("export", "genx export")
-    from genx_export import export as run_export
+    with leave_at_once():
+        from genx_export import export as run_export
 
     return run_export
 

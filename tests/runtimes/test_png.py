@@ -1,0 +1,51 @@
+"""PNG files, read back by hand here and by an image library in tests/cli."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from genx_runtimes.images import save_png
+from genx_runtimes.png import encode_png
+
+
+def read_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Split a PNG file into its chunks, checking each checksum."""
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    chunks, place = [], 8
+    while place < len(data):
+        (size,) = struct.unpack_from(">I", data, place)
+        kind, body = data[place + 4 : place + 8], data[place + 8 : place + 8 + size]
+        (checksum,) = struct.unpack_from(">I", data, place + 8 + size)
+        assert checksum == zlib.crc32(kind + body)
+        chunks.append((kind, body))
+        place += 12 + size
+    return chunks
+
+
+def random_pixels(height: int, width: int, channels: int) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(channels)
+    return rng.integers(0, 256, (height, width, channels)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("channels", "colour"), [(1, 0), (3, 2), (4, 6)])
+def test_the_file_holds_the_pixels(channels: int, colour: int) -> None:
+    pixels = random_pixels(5, 7, channels)
+    header, body, end = read_chunks(encode_png(pixels))
+    assert header == (b"IHDR", struct.pack(">IIBBBBB", 7, 5, 8, colour, 0, 0, 0))
+    assert end == (b"IEND", b"")
+    rows = np.frombuffer(zlib.decompress(body[1]), np.uint8).reshape(5, 1 + 7 * channels)
+    assert (rows[:, 0] == 0).all()
+    assert np.array_equal(rows[:, 1:].reshape(pixels.shape), pixels)
+
+
+def test_files_are_written_whole(tmp_path: Path) -> None:
+    pixels = random_pixels(3, 3, 1)
+    save_png(tmp_path / "x.png", pixels)
+    assert (tmp_path / "x.png").read_bytes() == encode_png(pixels)
+    assert [p.name for p in tmp_path.iterdir()] == ["x.png"]

@@ -4,9 +4,10 @@
 
 Two comparisons on samples/dcgan, the same graph, session options and thread count on both sides:
 
-- run: `session.run` of genx against `InferenceSession.run`, the same fixed feeds;
-- sample: latents, run and pixels, by `sampler.sample(...)` with `.images()` against the same by
-  hand (numpy's default_rng, `InferenceSession.run`, scaling to uint8).
+- session.run of genx against `InferenceSession.run`, the same fixed feeds: this has the bar;
+- whole sample: latents, run and pixels, by `sampler.sample(...)` with `.images()` against the same
+  by hand (numpy's default_rng, `InferenceSession.run`, scaling to uint8). By hand, a sample depends
+  on those drawn before it and NaN goes unseen: the difference is what the sampling contract costs.
 
 Each contender runs in its own process, in turn over several rounds. Medians over all calls are
 compared. Exit code 1 if the bar is missed.
@@ -33,6 +34,7 @@ from genx_runtimes.session import SessionOptions
 
 MODEL = Path(__file__).parent.parent / "samples" / "dcgan"
 MAX_RATIO = 1.05
+BARRED = "session.run"
 PAIRS = {"session.run": ("genx_run", "bare_run"), "whole sample": ("genx_sample", "bare_sample")}
 
 
@@ -58,10 +60,11 @@ def main() -> int:
     met = True
     for what, (ours, bare) in PAIRS.items():
         mine, theirs = statistics.median(latencies[ours]), statistics.median(latencies[bare])
-        met = met and mine / theirs <= MAX_RATIO
+        barred = what == BARRED
+        met = met and (not barred or mine / theirs <= MAX_RATIO)
         print(
             f"  {what:<14}genx {mine / 1e3:8.1f} us   bare {theirs / 1e3:8.1f} us   "
-            f"ratio {mine / theirs:.3f}  (bar: at most {MAX_RATIO})"
+            f"ratio {mine / theirs:.3f}" + (f"  (bar: at most {MAX_RATIO})" if barred else "")
         )
     print("bar met" if met else "the bar is missed")
     return 0 if met else 1

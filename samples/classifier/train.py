@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from samples.classifier.model import Classifier
 from samples.training.data import draw_batches, load_digits
+from samples.training.distortion import distort
 from samples.training.loop import (
     count_steps,
     descend,
@@ -14,7 +15,6 @@ from samples.training.loop import (
     prepare,
     save_weights,
 )
-from torch import Tensor
 from torch.nn import functional
 
 WEIGHTS = Path(__file__).parent / "weights.safetensors"
@@ -32,20 +32,6 @@ class Settings:
     shift: float = 0.12
 
 
-def distort(images: Tensor, settings: Settings) -> Tensor:
-    """Shear, stretch and shift images (B, 1, 32, 32) in 0..1 a little, each in its own way.
-
-    Source: Simard, Steinkraus, Platt 2003, "Best Practices for Convolutional Neural Networks
-    Applied to Visual Document Analysis", ICDAR (affine distortions).
-    """
-    warp = torch.eye(2) + settings.shear * (2.0 * torch.rand(len(images), 2, 2) - 1.0)
-    shift = settings.shift * (2.0 * torch.rand(len(images), 2, 1) - 1.0)
-    grid = functional.affine_grid(
-        torch.cat([warp, shift], dim=2), list(images.shape), align_corners=False
-    )
-    return functional.grid_sample(images, grid, align_corners=False)
-
-
 def train(settings: Settings) -> Classifier:
     """Train on the first 8,000 digits and return the classifier in eval mode."""
     prepare(settings.seed)
@@ -56,7 +42,9 @@ def train(settings: Settings) -> Classifier:
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, learning_rate(settings.steps, 0.2))
     for _ in count_steps("classifier", settings.steps):
         images, labels = next(batches)
-        loss = functional.cross_entropy(classifier(distort(images, settings)), labels)
+        loss = functional.cross_entropy(
+            classifier(distort(images, settings.shear, settings.shift)), labels
+        )
         descend(loss, optimiser)
         schedule.step()
     classifier.eval()

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from samples.infogan.model import Discriminator, Generator
 from samples.training.data import draw_batches, load_digits
+from samples.training.distortion import distort
 from samples.training.loop import (
     average_weights,
     count_steps,
@@ -18,6 +19,7 @@ from samples.training.loop import (
 )
 from samples.training.losses import (
     category_information,
+    cluster_information,
     discriminator_loss,
     generator_loss,
     style_information,
@@ -33,7 +35,7 @@ class Settings:
     """What the training depends on."""
 
     seed: int = 0
-    steps: int = 5_000
+    steps: int = 3_500
     batch: int = 64
     latent_size: int = 62
     generator_rate: float = 1e-3
@@ -41,6 +43,10 @@ class Settings:
     momenta: tuple[float, float] = (0.5, 0.99)
     category_weight: float = 1.0
     style_weight: float = 0.1
+    cluster_weight: float = 1.0
+    cluster_batch: int = 128
+    shear: float = 0.3
+    shift: float = 0.15
     decay: float = 0.998
 
 
@@ -60,9 +66,21 @@ def information_loss(
     return settings.category_weight * category + settings.style_weight * style
 
 
+def cluster_loss(discriminator: Discriminator, images: Tensor, settings: Settings) -> Tensor:
+    """Miss of the categories read from two distortions of real images (B, 1, 32, 32) in 0..1.
+
+    Chen et al. 2016 ask of a category only that it can be read from what the generator draws, and
+    slant or width can be read as well as the digit; a distortion changes those and not the digit.
+    """
+    views = [distort(images, settings.shear, settings.shift) for _ in range(2)]
+    _, category, _ = discriminator(2.0 * torch.cat(views) - 1.0)
+    return cluster_information(*category.chunk(2))
+
+
 def train(settings: Settings) -> nn.Module:
     """Train on all images, never on their labels; return the averaged generator in eval mode."""
     prepare(settings.seed)
+    clustered = draw_batches(load_digits(), settings.cluster_batch)
     batches = draw_batches(load_digits(), settings.batch)
     generator = lay_out(Generator(settings.latent_size))
     discriminator = lay_out(Discriminator())
@@ -86,6 +104,8 @@ def train(settings: Settings) -> nn.Module:
         fake_score, *read = discriminator(fake.detach())
         loss = discriminator_loss(real_score, fake_score)
         loss = loss + information_loss((read[0], read[1]), drawn, settings)
+        wild, _ = next(clustered)
+        loss = loss + settings.cluster_weight * cluster_loss(discriminator, wild, settings)
         descend(loss, optimisers[1])
 
         discriminator.requires_grad_(False)

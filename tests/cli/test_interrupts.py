@@ -45,7 +45,10 @@ def test_ctrl_c_while_torch_is_imported(models: Path, tmp_path: Path, delay: flo
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
     done = finish(process)
-    assert (done.code, done.err) == (130, INTERRUPTED)
+    # Interrupted inside exec(), as dataclasses use it at import, CPython ends by the signal itself
+    # although the exception was caught; a shell shows 130 for both.
+    assert done.code in (130, -signal.SIGINT)
+    assert done.err == INTERRUPTED
     assert list_files(tmp_path) == {"models.py"}
 
 

@@ -6,7 +6,6 @@ from torch.nn import functional
 
 __all__ = [
     "category_information",
-    "cluster_information",
     "discriminator_loss",
     "gaussian_divergence",
     "generator_loss",
@@ -39,21 +38,6 @@ def category_information(logits: Tensor, category: Tensor) -> Tensor:
     Source: Chen et al. 2016, "InfoGAN", arXiv:1606.03657, equation 5.
     """
     return functional.cross_entropy(logits, category)
-
-
-def cluster_information(first: Tensor, second: Tensor) -> Tensor:
-    """Negative mutual information of the categories read from two views of the same images.
-
-    It is least, -log C, when both views agree, surely, and all categories are equally common; the
-    logits are (B, C) each.
-
-    Source: Ji, Henriques, Vedaldi 2019, "Invariant Information Clustering for Unsupervised Image
-    Classification and Segmentation", arXiv:1807.06653, equation 3.
-    """
-    counts = torch.softmax(first, dim=1).T @ torch.softmax(second, dim=1) / len(first)
-    joint = (0.5 * (counts + counts.T)).clamp_min(1e-8)
-    marginal = joint.sum(dim=1)
-    return -(joint * (joint.log() - torch.outer(marginal, marginal).log())).sum()
 
 
 def style_information(mean: Tensor, style: Tensor) -> Tensor:

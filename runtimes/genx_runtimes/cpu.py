@@ -6,6 +6,8 @@ import math
 import os
 from pathlib import Path
 
+from genx_runtimes.system_files import read_text
+
 _ROOT = Path("/")
 
 
@@ -18,7 +20,7 @@ def count_usable_cores(root: Path = _ROOT) -> int:
     Args:
         root: where `sys/` is found; another folder in tests.
     """
-    allowed = _allowed_cpus()
+    allowed = list_allowed_cpus()
     cores = _count_physical(allowed, root)
     quota = read_cpu_quota(root)
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
@@ -32,12 +34,12 @@ def read_cpu_quota(root: Path = _ROOT) -> float | None:
     """
     quotas = []
     for folder in _own_groups(root, ""):
-        quota, _, period = _read_text(folder / "cpu.max").partition(" ")
+        quota, _, period = read_text(folder / "cpu.max").partition(" ")
         if quota.isdigit() and period.strip().isdigit():
             quotas.append(int(quota) / int(period))
     for folder in _own_groups(root, "cpu"):
-        legacy = _read_text(folder / "cpu.cfs_quota_us")
-        period = _read_text(folder / "cpu.cfs_period_us")
+        legacy = read_text(folder / "cpu.cfs_quota_us")
+        period = read_text(folder / "cpu.cfs_period_us")
         if legacy.isdigit() and period.isdigit() and int(legacy) > 0:
             quotas.append(int(legacy) / int(period))
     return min(quotas, default=None)
@@ -47,7 +49,7 @@ def _own_groups(root: Path, controller: str) -> list[Path]:
     """List this process's control group folder and its parents, for v2 ("") or a v1 controller."""
     mount = root / "sys/fs/cgroup" / controller
     folders = [mount]
-    for line in _read_text(root / "proc/self/cgroup").splitlines():
+    for line in read_text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controller in controllers.split(","):
             group = mount / path.lstrip("/")
@@ -55,7 +57,8 @@ def _own_groups(root: Path, controller: str) -> list[Path]:
     return folders
 
 
-def _allowed_cpus() -> list[int]:
+def list_allowed_cpus() -> list[int]:
+    """Return the hardware threads that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
@@ -64,15 +67,8 @@ def _allowed_cpus() -> list[int]:
 def _count_physical(cpus: list[int], root: Path) -> int:
     """Count hardware threads that share a core once."""
     cores = {
-        _read_text(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        read_text(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
         or str(cpu)
         for cpu in cpus
     }
     return max(1, len(cores))
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genx_runtimes.child import run_child
-from genx_runtimes.cpu import count_usable_cores, read_cpu_quota
+from genx_runtimes.cpu import count_usable_cores, list_allowed_cpus, read_cpu_quota
 from genx_runtimes.processor import read_cpu_model, read_instruction_sets
+from genx_runtimes.system_files import read_text
 
 _ROOT = Path("/")
 _GPU_FIELDS = ("name", "driver_version", "memory.total", "compute_cap")
@@ -125,16 +126,15 @@ def describe_machine(root: Path = _ROOT, *, ask_gpus: AskGpus = ask_nvidia_smi) 
         root: where `proc/`, `sys/` and `etc/` are found; another folder in tests.
         ask_gpus: returns the GPUs and a note.
     """
-    logical = os.cpu_count() or 1
     gpus, note = ask_gpus()
     return Machine(
         os=_read_os(root),
         arch=platform.machine(),
         python=platform.python_version(),
-        board=_read_text(root / "proc/device-tree/model").rstrip("\0"),
+        board=read_text(root / "proc/device-tree/model").rstrip("\0"),
         cpu=read_cpu_model(root),
-        logical_cpus=logical,
-        allowed_cpus=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else logical,
+        logical_cpus=os.cpu_count() or 1,
+        allowed_cpus=len(list_allowed_cpus()),
         quota_cores=read_cpu_quota(root),
         usable_cores=count_usable_cores(root),
         instruction_sets=read_instruction_sets(root),
@@ -147,23 +147,14 @@ def describe_machine(root: Path = _ROOT, *, ask_gpus: AskGpus = ask_nvidia_smi) 
 
 def _read_os(root: Path) -> str:
     """Return os-release's name, with the release of JetPack's Linux where there is one."""
-    match = re.search(
-        r'^PRETTY_NAME="?([^"\n]*)', _read_text(root / "etc/os-release"), re.MULTILINE
-    )
+    match = re.search(r'^PRETTY_NAME="?([^"\n]*)', read_text(root / "etc/os-release"), re.MULTILINE)
     name = match[1] if match else f"{platform.system()} {platform.release()}"
     tegra = re.match(
-        r"# R(\d+) \(release\), REVISION: ([\d.]+)", _read_text(root / "etc/nv_tegra_release")
+        r"# R(\d+) \(release\), REVISION: ([\d.]+)", read_text(root / "etc/nv_tegra_release")
     )
     return f"{name}, L4T {tegra[1]}.{tegra[2]}" if tegra else name
 
 
 def _read_memory(root: Path, name: str) -> int | None:
-    match = re.search(rf"^{name}:\s*(\d+) kB", _read_text(root / "proc/meminfo"), re.MULTILINE)
+    match = re.search(rf"^{name}:\s*(\d+) kB", read_text(root / "proc/meminfo"), re.MULTILINE)
     return int(match[1]) * 1024 if match else None
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""

@@ -10,7 +10,10 @@ import platform
 import re
 from pathlib import Path
 
+from genx_runtimes.system_files import read_text
+
 _ROOT = Path("/")
+_CPUINFO = "proc/cpuinfo"
 
 # /proc/cpuinfo's words for what decides how fast float32, float16 and int8 run.
 INSTRUCTION_SETS = {
@@ -48,7 +51,7 @@ def read_cpu_model(root: Path = _ROOT) -> str:
     Args:
         root: where `proc/` is found; another folder in tests.
     """
-    text = _read_cpuinfo(root)
+    text = read_text(root / _CPUINFO)
     if name := _field(text, "model name"):
         return name
     parts = sorted({part.lower() for part in re.findall(r"^CPU part\s*:\s*(\S+)", text, re.M)})
@@ -63,7 +66,7 @@ def read_instruction_sets(root: Path = _ROOT) -> tuple[str, ...] | None:
     Args:
         root: where `proc/` is found; another folder in tests.
     """
-    lines = re.findall(r"^(?:flags|Features)\s*:(.*)$", _read_cpuinfo(root), re.M)
+    lines = re.findall(r"^(?:flags|Features)\s*:(.*)$", read_text(root / _CPUINFO), re.M)
     if not lines:
         return None
     common = set.intersection(*(set(line.split()) for line in lines))
@@ -73,10 +76,3 @@ def read_instruction_sets(root: Path = _ROOT) -> tuple[str, ...] | None:
 def _field(text: str, name: str) -> str:
     match = re.search(rf"^{re.escape(name)}\s*:\s*(.+)$", text, re.M)
     return match[1].strip() if match else ""
-
-
-def _read_cpuinfo(root: Path) -> str:
-    try:
-        return (root / "proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from genx_cli.commands.bench import bench
-from genx_cli.commands.doctor import doctor
-from genx_cli.commands.export import export
-from genx_cli.commands.inspect import inspect
-from genx_cli.commands.sample import sample
-from genx_cli.commands.verify import verify
 from genx_cli.failures import UsageError, exit_code, report_failure
 from genx_cli.sink import open_sink
 from genx_runtimes.version import __version__
 
+# In the order of `genx --help`; each is the function of that name in genx_cli/commands/NAME.py.
+COMMANDS = ("export", "verify", "sample", "inspect", "bench", "doctor")
+
 
 class _Group(TyperGroup):
-    """Turns known errors, those of the arguments included, into one line and an exit code."""
+    """Imports a command when it is named; turns known errors into one line and an exit code."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """Return the names of all commands, imported or not."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
+        """Return the command, imported now if need be; None if there is none of that name."""
+        for name in [cmd_name] if cmd_name in COMMANDS else COMMANDS:  # all: to suggest a near one
+            if name not in self.commands:
+                module = import_module(f"genx_cli.commands.{name}")
+                single = typer.Typer(add_completion=False)
+                single.command(name)(getattr(module, name))
+                self.add_command(typer.main.get_command(single))
+        return super().get_command(ctx, cmd_name)
 
     def main(
         self,
@@ -82,7 +95,3 @@ def _root(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     del version, debug
-
-
-for _command in (export, verify, sample, inspect, bench, doctor):
-    app.command()(_command)

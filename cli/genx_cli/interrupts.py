@@ -1,18 +1,38 @@
-"""Ctrl-C and SIGTERM: one line, the right exit code, nothing half written."""
+"""How the process ends: after the work, on Ctrl-C, on SIGTERM; nothing half written is left."""
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 
 def end_on_sigterm() -> None:
     """Let SIGTERM unwind the stack as Ctrl-C does, so that temporary files go; exit code 143."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
+def end_process(code: int | None) -> NoReturn:
+    """Run what was registered for the exit, write out what is buffered, and end with `code`.
+
+    The interpreter is not torn down module by module: with numpy and an engine loaded that takes
+    25 to 40 ms, a sixth of `genx sample`. With threads still running, or where the output cannot
+    be written (a closed pipe), the interpreter ends as always.
+    """
+    if threading.active_count() == 1:
+        atexit._run_exitfuncs()
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except OSError:
+            sys.exit(code)
+        os._exit(code or 0)
+    sys.exit(code)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,11 +32,15 @@ class SessionOptions:
         threads: worker threads; None takes the cores this process may really use.
         spinning: whether idle threads busy-wait; False gives the cores to others between calls.
         providers: onnxruntime execution providers in order; each must load, none falls back.
+        mode: what OpenVINO is set up for: short answers, or many of them at a time.
+        cache: whether OpenVINO keeps compiled graphs in the user's cache folder.
     """
 
     threads: int | None = None
     spinning: bool = True
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    mode: Literal["latency", "throughput"] = "latency"
+    cache: bool = False
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:

@@ -200,7 +200,7 @@ def test_no_more_taps_than_needed(
     model = export(nn.Sequential(layer), torch.randn(2, 3, 5, 6))
     rewrite(model)
     conv = next(node for node in model.graph if node.op_type == "Conv")
-    assert conv.attributes.get_ints("kernel_shape") == [taps, taps]
+    assert list(conv.attributes.get_ints("kernel_shape") or ()) == [taps, taps]
     assert ("Slice" in operators(model)) is cropped
 
 

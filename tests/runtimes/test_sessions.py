@@ -14,7 +14,8 @@ from genx_runtimes.bundle import open_bundle
 from genx_runtimes.errors import BackendError, BackendUnavailableError, InputError
 from genx_runtimes.session import Array, Session, SessionOptions
 
-NAMES = [backend.name for backend in BACKENDS]
+# Where the thin runtime alone is tested, engines of extras are not there; tests/export wants all.
+NAMES = [backend.name for backend in BACKENDS if backend.is_installed()]
 
 
 @pytest.fixture(params=NAMES)
@@ -61,7 +62,6 @@ def test_unknown_and_missing_backends(tiny_bundle: Path, monkeypatch: pytest.Mon
     bundle = open_bundle(tiny_bundle)
     with pytest.raises(InputError, match=r"unknown backend 'onnxrt'; did you mean 'onnxruntime'"):
         bundle.session("generator", backend="onnxrt")
-    assert all(backend.is_installed() for backend in BACKENDS)
     monkeypatch.setattr("genx_runtimes.backends.find_spec", lambda _: None)
     with pytest.raises(
         BackendUnavailableError, match=r"needs the package .*; pip install onnxrunt"

@@ -55,6 +55,13 @@ BACKENDS = (
         summary="runs the ONNX graphs; CPU, and the providers that the installed build has",
     ),
     Backend(
+        name="openvino",
+        module="openvino",
+        requires="openvino",
+        install="pip install openvino",
+        summary="runs the ONNX graphs; x86-64 and Arm CPUs, quick with int8",
+    ),
+    Backend(
         name="null",
         module="null",
         requires="",

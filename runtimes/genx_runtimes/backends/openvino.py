@@ -1,0 +1,111 @@
+"""The OpenVINO backend: Intel's and AMD's x86 CPUs, and Arm's, from the same ONNX graphs.
+
+Source: OpenVINO's Python API, `Core`, `CompiledModel` and `InferRequest`; its CPU plugin's
+properties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import openvino as ov
+
+from genx_runtimes.cache import cache_folder
+from genx_runtimes.cpu import count_usable_cores
+from genx_runtimes.errors import BackendError, InputError
+from genx_runtimes.manifest import ComponentSpec, TensorSpec
+from genx_runtimes.session import Array, SessionOptions, check_feeds
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_DEVICE = "CPU"
+
+
+class OpenVinoSession:
+    """A graph in OpenVINO.
+
+    Floats are computed in float32: without being told, the plugin takes bfloat16 where the CPU has
+    it.
+    """
+
+    def __init__(self, model: bytes, component: ComponentSpec, options: SessionOptions) -> None:
+        self._component = component
+        self._names = [spec.name for spec in component.outputs]
+        if options.providers != SessionOptions().providers:
+            raise InputError(
+                f"providers {', '.join(options.providers)} are onnxruntime's, the backend is "
+                f"openvino",
+                fix="--backend onnxruntime",
+            )
+        settings: dict[str, object] = {
+            "PERFORMANCE_HINT": options.mode.upper(),
+            "INFERENCE_NUM_THREADS": options.threads or count_usable_cores(),
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        if options.cache:
+            settings["CACHE_DIR"] = str(cache_folder("openvino"))
+        try:
+            core = ov.Core()
+            compiled = core.compile_model(core.read_model(model), _DEVICE, settings)
+            self._request: ov.InferRequest | None = compiled.create_infer_request()
+            self._outputs = [compiled.output(name) for name in self._names]
+        except Exception as err:  # OpenVINO raises RuntimeError and others from C++
+            raise BackendError(
+                f"openvino {ov.__version__} refuses component {component.name!r}: {_last(err)}",
+                fix="--backend onnxruntime, or pip install --upgrade openvino",
+            ) from err
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The component's inputs."""
+        return self._component.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The component's outputs."""
+        return self._component.outputs
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the graph once, see `Session.run`; one call at a time."""
+        if self._request is None:
+            raise BackendError("the session is closed")
+        check_feeds(self._component, feeds)
+        try:
+            # Inputs are read where they lie; outputs are copied, the next call writes over them.
+            results = self._request.infer(dict(feeds), share_inputs=True, share_outputs=False)
+        except Exception as err:
+            raise BackendError(
+                f"openvino failed in component {self._component.name!r}: {_last(err)}"
+            ) from err
+        return {name: results[port] for name, port in zip(self._names, self._outputs, strict=True)}
+
+    def close(self) -> None:
+        """Free the graph."""
+        self._request = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_session(
+    model: bytes, component: ComponentSpec, options: SessionOptions
+) -> OpenVinoSession:
+    """Load a graph into OpenVINO."""
+    return OpenVinoSession(model, component, options)
+
+
+def _last(err: Exception) -> str:
+    """Return the last line of OpenVINO's message; those before say where in its source."""
+    lines = [line for line in str(err).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(err).__name__

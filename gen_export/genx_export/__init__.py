@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from genx_export.export import export
 from genx_export.model import ModelSpec
+from genx_export.quantisation.recipe import QuantisationRecipe
+from genx_export.quantize import quantize
 from genx_export.report import ExportReport
 
-__all__ = ["ExportReport", "ModelSpec", "export"]
+__all__ = ["ExportReport", "ModelSpec", "QuantisationRecipe", "export", "quantize"]

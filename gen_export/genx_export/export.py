@@ -15,6 +15,9 @@ from genx_export.flags import parse_batch, parse_output, parse_prior
 from genx_export.graph import measure_graph, name_ports, serialise
 from genx_export.model import DEFAULT_BATCH, LoadedModel
 from genx_export.passes import run_passes
+from genx_export.quantisation.extend import Form, check_precisions, extend_bundle
+from genx_export.quantisation.material import draw_from_model
+from genx_export.quantisation.recipe import QuantisationRecipe
 from genx_export.report import ComponentReport, ExportReport
 from genx_export.sources import SourceRequest, load_source
 from genx_export.verification import check_contract, check_independence, verify_components
@@ -42,6 +45,9 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     name: str | None = None,
     batch: str | None = None,
     tolerance: float = FP32_TOLERANCE,
+    precision: Sequence[str] = ("fp32",),
+    form: Form | None = None,
+    recipe: QuantisationRecipe | None = None,
     force: bool = False,
     as_zip: bool = False,
     progress: Callable[[str], None] = lambda _: None,
@@ -60,7 +66,11 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
         family: how the model is cut up; see `families/`.
         name: the bundle's name.
         batch: bounds of the batch size, "MIN:MAX"; 1:64 unless the source is narrower.
-        tolerance: largest allowed max |error| over the output range.
+        tolerance: largest allowed max |error| over the output range, of fp32.
+        precision: the variants to make, of "fp32", "fp16" and "int8"; the first is the default.
+        form: "native", "rewritten", or "auto": what is faster here. None takes "native" for fp32
+            alone, which needs no measuring, and "auto" otherwise.
+        recipe: how to quantise, quality floor included.
         force: replace an existing bundle.
         as_zip: write one file instead of a directory.
         progress: called with a few words before each step.
@@ -69,6 +79,7 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
         InputError: an option is wrong, or the target exists.
         ExportError: the model cannot become a bundle; see its sub-classes.
         VerificationError: the graph differs from the original by more than the tolerance.
+        QualityError: int8 stays below the recipe's floor.
         OutputError: the bundle cannot be written.
 
     Nothing is written unless all went well.
@@ -77,6 +88,8 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     target = Path(output_path)
     if not tolerance > 0:
         raise InputError(f"tolerance is {tolerance}, expected more than 0")
+    wanted_form: Form = form or ("native" if tuple(precision) == ("fp32",) else "auto")
+    check_precisions(precision, wanted_form)
     request = SourceRequest(
         weights=Path(weights) if weights is not None else None,
         weights_key=weights_key,
@@ -111,7 +124,6 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     arrays = collect_golden(golden)
     quality = verify_components(specs, graphs, arrays, bounds, contract, tolerance)
 
-    progress("writing the bundle")
     manifest, files = assemble_bundle(
         model,
         components=specs,
@@ -123,6 +135,22 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
         tolerance=tolerance,
         quality=quality,
     )
+    extended = None
+    if (tuple(precision), wanted_form) != (("fp32",), "native"):
+        settings = recipe or QuantisationRecipe()
+        progress("drawing samples from the original model")
+        extended = extend_bundle(
+            manifest,
+            files,
+            golden=arrays,
+            material=draw_from_model(model, bounds, settings),
+            precisions=precision,
+            form=wanted_form,
+            recipe=settings,
+            progress=progress,
+        )
+        manifest, files = extended.manifest, extended.files
+    progress("writing the bundle")
     size = write_bundle(target, manifest, files, as_zip=as_zip)
     return ExportReport(
         path=target,
@@ -135,6 +163,9 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
         batch=(bounds.min, bounds.max),
         seconds=time.perf_counter() - begun,
         warnings=tuple(warnings),
+        variants=extended.variants if extended else (),
+        decisions=extended.decisions if extended else {},
+        dropped=extended.dropped if extended else (),
     )
 
 

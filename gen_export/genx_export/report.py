@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from genx_export.passes import Decision
+from genx_export.quantisation.extend import VariantReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,9 @@ class ExportReport:
         batch: smallest and largest batch size.
         seconds: time taken.
         warnings: what the user should know.
+        variants: what was measured of each, where more than fp32 was asked for.
+        decisions: what the rewrites did, by component.
+        dropped: variants that were made and are not worth their bytes.
     """
 
     path: Path
@@ -52,3 +59,6 @@ class ExportReport:
     batch: tuple[int, int]
     seconds: float
     warnings: tuple[str, ...]
+    variants: tuple[VariantReport, ...] = ()
+    decisions: Mapping[str, Sequence[Decision]] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()

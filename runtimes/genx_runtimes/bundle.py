@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
 from genx_runtimes.backends import open_session
 from genx_runtimes.errors import InputError, IntegrityError, suggest
-from genx_runtimes.manifest import Manifest, VariantSpec, decode_manifest
+from genx_runtimes.manifest import FileRef, Manifest, VariantSpec, decode_manifest
 from genx_runtimes.sampler import Sampler
 from genx_runtimes.session import Array, Session, SessionOptions
 from genx_runtimes.storage import (
@@ -18,6 +19,8 @@ from genx_runtimes.storage import (
     read_checked,
     read_manifest_bytes,
 )
+
+AUTO = "auto"
 
 
 class Bundle:
@@ -59,13 +62,16 @@ class Bundle:
         backend: str = "onnxruntime",
         precision: str | None = None,
         options: SessionOptions | None = None,
+        batch: int | None = None,
     ) -> Sampler:
         """Load what sampling needs.
 
         Args:
-            backend: a name in `genx_runtimes.backends.BACKENDS`.
-            precision: a variant's name; None takes the first.
+            backend: a name in `genx_runtimes.backends.BACKENDS`, or "auto": the fastest measured
+                combination of engine, variant and threads, see `tuning.py`.
+            precision: a variant's name; None takes the first, or with "auto" the fastest.
             options: threads, spinning, providers.
+            batch: samples a call that "auto" is to be fast at; None takes the smallest.
 
         Raises:
             InputError: unknown backend or precision.
@@ -73,7 +79,9 @@ class Bundle:
             BackendError: the engine is not there or refuses the graph.
         """
         component = self.manifest.sampler.component
-        session = self.session(component, backend=backend, precision=precision, options=options)
+        session = self.session(
+            component, backend=backend, precision=precision, options=options, batch=batch
+        )
         return Sampler(self.manifest, session)
 
     def session(
@@ -83,8 +91,21 @@ class Bundle:
         backend: str = "onnxruntime",
         precision: str | None = None,
         options: SessionOptions | None = None,
+        batch: int | None = None,
     ) -> Session:
         """Load one component's graph; arguments and errors as for `sampler`."""
+        if backend == AUTO:
+            from genx_runtimes.tuning import tune
+
+            settings = options or SessionOptions()
+            best = tune(
+                self,
+                batch=batch or self.manifest.batch.min,
+                precision=precision,
+                threads=settings.threads,
+            ).best
+            backend, precision = best.backend, best.variant
+            options = replace(settings, threads=best.threads)
         names = [c.name for c in self.manifest.components]
         if component not in names:
             raise InputError(f"unknown component {component!r}", fix=suggest(component, names))
@@ -95,6 +116,10 @@ class Bundle:
     def read_graph(self, component: str, precision: str | None = None) -> bytes:
         """Return a component's checked ONNX file."""
         return read_checked(self._storage, self.variant(precision).graphs[component])
+
+    def read_file(self, ref: FileRef) -> bytes:
+        """Return a file that the manifest names, its size and hash compared."""
+        return read_checked(self._storage, ref)
 
     def check_files(self) -> None:
         """Read every file that the manifest names and compare sizes and hashes.

@@ -15,7 +15,8 @@ GenxError
     ├── SourceError           the model cannot be found or loaded
     ├── WeightsError          the weights do not fit, are unsafe to load, or are not finite
     ├── RandomnessError       forward() draws its own random numbers
-    └── TraceError            the model cannot be traced or translated to ONNX
+    ├── TraceError            the model cannot be traced or translated to ONNX
+    └── QualityError          a lower precision stays below the quality floor
 
 Each message says what failed and what was expected; `fix` is the command or change that mends it.
 """
@@ -104,6 +105,10 @@ class RandomnessError(ExportError):
 
 class TraceError(ExportError):
     """The model cannot be traced or translated to ONNX."""
+
+
+class QualityError(ExportError):
+    """A lower precision stays below the quality floor."""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -103,13 +103,17 @@ class SamplerSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VariantSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """The components at one precision, the tolerance they keep, and what was measured."""
+    """The components at one precision and form, what they keep to, and what was measured."""
 
     name: str
     precision: str
     graphs: dict[str, FileRef]
     tolerance: float
     quality: dict[str, float]
+    form: str = "native"
+    min_psnr_db: float | None = None
+    recipe: dict[str, str | int | float | None] = {}
+    kept: dict[str, tuple[str, ...]] = {}
 
 
 class GoldenSpec(msgspec.Struct, frozen=True, kw_only=True):

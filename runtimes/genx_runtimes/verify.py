@@ -40,6 +40,7 @@ class VerificationReport:
         variant: the variant that was run.
         backend: the backend that ran it.
         tolerance: the variant's limit for `max_error`.
+        min_psnr_db: the variant's limit for `psnr_db`; None asks for nothing.
         samples: golden samples compared.
         batches: batch sizes at which they were run.
         latents_equal: whether the drawn latents equal the golden ones bit for bit.
@@ -49,6 +50,7 @@ class VerificationReport:
     variant: str
     backend: str
     tolerance: float
+    min_psnr_db: float | None
     samples: int
     batches: tuple[int, ...]
     latents_equal: bool
@@ -61,8 +63,11 @@ class VerificationReport:
 
     @property
     def passed(self) -> bool:
-        """Whether latents are equal and every error is within the tolerance."""
-        return self.latents_equal and all(c.max_error <= self.tolerance for c in self.checks)
+        """Whether latents are equal and every output is as close as the variant states."""
+        floor = -math.inf if self.min_psnr_db is None else self.min_psnr_db
+        return self.latents_equal and all(
+            c.max_error <= self.tolerance and c.psnr_db >= floor for c in self.checks
+        )
 
     def require(self) -> None:
         """Raise VerificationError unless the bundle passed."""
@@ -77,6 +82,12 @@ class VerificationReport:
                     f"{check.component}/{check.output} ({self.variant}, {self.backend}) is off by "
                     f"{check.max_error:.2e} of its range, allowed {self.tolerance:.0e}",
                     fix="try another --backend or --precision, or export again with --tolerance",
+                )
+            if self.min_psnr_db is not None and not check.psnr_db >= self.min_psnr_db:
+                raise VerificationError(
+                    f"{check.component}/{check.output} ({self.variant}, {self.backend}) has "
+                    f"{check.psnr_db:.1f} dB PSNR, the variant states {self.min_psnr_db:.1f} dB",
+                    fix="try another --backend or --precision",
                 )
 
 
@@ -110,6 +121,7 @@ def verify_bundle(
         variant=variant.name,
         backend=backend,
         tolerance=variant.tolerance,
+        min_psnr_db=variant.min_psnr_db,
         samples=manifest.golden.count,
         batches=batches,
         latents_equal=_latents_equal(bundle, golden),

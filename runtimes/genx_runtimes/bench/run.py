@@ -32,12 +32,16 @@ class Contender:
         module: run as `python -m MODULE`; answers a `Case` with a `Measurement`.
         backend: passed on in the case.
         source: passed on in the case.
+        precision: the variant; None takes that of the options.
+        threads: engine threads; None takes those of the options.
     """
 
     name: str
     module: str
     backend: str = ""
     source: str = ""
+    precision: str | None = None
+    threads: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,11 +107,11 @@ def run_bench(
                 before_case(f"round {turn + 1}: {contender.name}, batch {batch}")
                 case = Case(
                     bundle=str(bundle.path.absolute()),
-                    precision=variant.name,
+                    precision=contender.precision or variant.name,
                     backend=contender.backend,
                     source=contender.source,
                     batch=batch,
-                    threads=threads,
+                    threads=contender.threads or threads,
                     seed=_SEED,
                     start=turn * _ROUND_STRIDE,
                     seconds=options.min_duration_s / options.rounds,

@@ -1,0 +1,49 @@
+"""A float32 graph as one that computes in float16 wherever its values fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes.common import TopologicalSortPass
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+from genx_export.quantisation.calibration import Activation
+
+# Half of float16's largest value: other samples may go further than those that were seen.
+LARGEST = float(np.finfo(np.float16).max) / 2
+
+
+def find_wide_nodes(model: bytes, activations: Mapping[str, Activation]) -> tuple[str, ...]:
+    """Return the nodes that read, hold or make values beyond half of float16's range."""
+    graph = onnx.load_from_string(model).graph
+    wide = {n for n, seen in activations.items() if max(abs(seen.low), abs(seen.high)) > LARGEST}
+    for tensor in graph.initializer:
+        array = onnx.numpy_helper.to_array(tensor)
+        if array.dtype == np.float32 and array.size and float(np.abs(array).max()) > LARGEST:
+            wide.add(tensor.name)
+    return tuple(n.name for n in graph.node if wide.intersection((*n.input, *n.output)))
+
+
+def halve(model: bytes, activations: Mapping[str, Activation]) -> tuple[bytes, tuple[str, ...]]:
+    """Return the graph in float16, and the nodes that stayed in float32.
+
+    Given: a float32 graph. Result: the same with float16 weights and arithmetic; inputs and outputs
+    stay float32, and so do nodes whose values leave the range of float16 on the samples seen.
+
+    Args:
+        model: the serialised ONNX file.
+        activations: what its tensors were seen to hold.
+    """
+    wide = find_wide_nodes(model, activations)
+    made = convert_float_to_float16(
+        onnx.load_from_string(model), keep_io_types=True, node_block_list=list(wide)
+    )
+    graph = ir.from_proto(made)
+    TopologicalSortPass()(graph)  # the converter leaves its casts at the end
+    proto = ir.to_proto(graph)
+    onnx.checker.check_model(proto)
+    data: bytes = proto.SerializeToString(deterministic=True)
+    return data, wide

@@ -1,0 +1,76 @@
+"""A float graph as one with int8 weights and activations."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import QuantType
+from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxruntime.quantization.quant_utils import save_and_reload_model_with_shape_infer
+
+from genx_export.quantisation.ranges import Ranges
+from genx_export.quantisation.recipe import Target
+
+# Operators with weights, and those that only move values and so stay in int8 between them.
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_MOVING = ("Reshape", "Transpose", "Slice", "Squeeze", "Unsqueeze")
+_SETTINGS = {"WeightSymmetric": True, "QuantizeBias": False}
+
+
+def list_layers(model: bytes) -> list[str]:
+    """Return the nodes that can be quantised: those with constant weights, in order."""
+    graph = onnx.load_from_string(model).graph
+    constants = {tensor.name for tensor in graph.initializer}
+    return [n.name for n in graph.node if n.op_type in WEIGHTED and n.input[1] in constants]
+
+
+def quantise(
+    model: bytes, ranges: Ranges, *, target: Target = "cpu", kept: Collection[str] = ()
+) -> bytes:
+    """Return a graph with QuantizeLinear and DequantizeLinear around its layers.
+
+    Given: a float32 graph. Result: the same with weights stored as int8, one scale for each output
+    channel, and activations rounded to 8 bits, one scale for each tensor. Biases stay in float32.
+
+    Args:
+        model: the serialised ONNX file.
+        ranges: of each activation.
+        target: "cpu" rounds activations to uint8 with a zero point, which halves the error behind a
+            ReLU and is what the instructions of x86 multiply with int8; "tensorrt" to int8 without
+            one, as TensorRT takes no other.
+        kept: layers that stay in float32.
+
+    Source: onnxruntime's quantiser.
+    """
+    symmetric = target == "tensorrt"
+    proto = save_and_reload_model_with_shape_infer(onnx.load_from_string(model))
+    layers = set(list_layers(model))
+    apart = [n.name for n in proto.graph.node if n.op_type in WEIGHTED and n.name not in layers]
+    bounds = {
+        name: (np.array(low, np.float32), np.array(high, np.float32))
+        for name, (low, high) in ranges.items()
+    }
+    quantiser = QDQQuantizer(
+        proto,
+        per_channel=True,
+        reduce_range=False,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QInt8 if symmetric else QuantType.QUInt8,
+        tensors_range=TensorsData(CalibrationMethod.MinMax, bounds),
+        nodes_to_quantize=[],
+        nodes_to_exclude=[*apart, *kept],
+        op_types_to_quantize=[*WEIGHTED, *_MOVING],
+        extra_options={**_SETTINGS, "ActivationSymmetric": symmetric},
+    )
+    quantiser.quantize_model()
+    quantiser.model.topological_sort()
+    made = quantiser.model.model
+    made.producer_name = "genx"
+    made.ClearField("producer_version")
+    del made.metadata_props[:]
+    onnx.checker.check_model(made)
+    data: bytes = made.SerializeToString(deterministic=True)
+    return data

@@ -1,0 +1,139 @@
+"""The samples that quantisation works with: some to find ranges, others to measure quality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from genx_export.feeding import feed_components
+from genx_export.model import LoadedModel
+from genx_export.quantisation.recipe import QuantisationRecipe
+from genx_runtimes.backends import open_session
+from genx_runtimes.bundle import Bundle
+from genx_runtimes.errors import InputError
+from genx_runtimes.latents import LatentSource
+from genx_runtimes.manifest import BatchBounds, CategoricalPrior, Manifest, VariantSpec
+from genx_runtimes.session import Array, Session
+
+_PASS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """One component's inputs and the outputs of the original model, (N, ...) by port name.
+
+    Args:
+        calibration: inputs that ranges are taken from.
+        calibrated: the outputs for these.
+        fresh: other inputs, on which quality is measured.
+        expected: the outputs for these.
+    """
+
+    calibration: Mapping[str, Array]
+    calibrated: Mapping[str, Array]
+    fresh: Mapping[str, Array]
+    expected: Mapping[str, Array]
+
+
+def draw_from_model(
+    model: LoadedModel, bounds: BatchBounds, recipe: QuantisationRecipe
+) -> dict[str, Material]:
+    """Run the original model on its own prior; return the material of each component."""
+    sides = []
+    for seed in (recipe.seed, recipe.seed + 1):
+        latents = _draw(model, seed, _fit(recipe.samples, bounds))
+        fed = feed_components(model, latents, size=_pass_size(bounds))
+        sides.append({f.component.name: f for f in fed})
+    made = {}
+    for name, first in sides[0].items():
+        second = sides[1][name]
+        made[name] = Material(
+            calibration={first.ports[p]: array for p, array in first.feeds.items()},
+            calibrated=first.outputs,
+            fresh={second.ports[p]: array for p, array in second.feeds.items()},
+            expected=second.outputs,
+        )
+    return made
+
+
+def find_base(manifest: Manifest) -> VariantSpec:
+    """Return the native fp32 variant, which the others are made from.
+
+    Raises:
+        InputError: there is none.
+    """
+    for variant in manifest.variants:
+        if (variant.precision, variant.form) == ("fp32", "native"):
+            return variant
+    raise InputError(
+        "the bundle has no native fp32 variant to start from",
+        fix="export it again with --precision fp32",
+    )
+
+
+def draw_from_bundle(
+    bundle: Bundle, base: VariantSpec, recipe: QuantisationRecipe
+) -> dict[str, Material]:
+    """Run a bundle's fp32 variant, which equals the original model up to its tolerance."""
+    manifest = bundle.manifest
+    graphs = {c.name: bundle.read_graph(c.name, base.name) for c in manifest.components}
+    sides = [
+        _run_bundle(manifest, graphs, seed, recipe.samples)
+        for seed in (recipe.seed, recipe.seed + 1)
+    ]
+    return {
+        name: Material(calibration=feeds, calibrated=outputs, fresh=fresh, expected=expected)
+        for (name, (feeds, outputs)), (fresh, expected) in zip(
+            sides[0].items(), sides[1].values(), strict=True
+        )
+    }
+
+
+def run_in_passes(
+    session: Session, feeds: Mapping[str, Array], bounds: BatchBounds
+) -> dict[str, Array]:
+    """Run a session on (N, ...) inputs, some samples at a time."""
+    size = _pass_size(bounds)
+    count = len(next(iter(feeds.values())))
+    parts = [
+        session.run({name: array[first : first + size] for name, array in feeds.items()})
+        for first in range(0, count, size)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _draw(model: LoadedModel | Manifest, seed: int, count: int) -> dict[str, Array]:
+    """Draw from the priors, each class equally often."""
+    classes = {p.name: "balanced" for p in model.priors if isinstance(p, CategoricalPrior)}
+    return LatentSource(model.priors, seed, conditions=classes).draw(range(count))
+
+
+def _run_bundle(
+    manifest: Manifest, graphs: Mapping[str, bytes], seed: int, samples: int
+) -> dict[str, tuple[dict[str, Array], dict[str, Array]]]:
+    """Return each component's inputs and outputs; the sampled one feeds the others."""
+    sampled = manifest.sampler.component
+    made: dict[str, Array] = _draw(manifest, seed, _fit(samples, manifest.batch))
+    done: dict[str, tuple[dict[str, Array], dict[str, Array]]] = {}
+    waiting = sorted(manifest.components, key=lambda c: c.name != sampled)
+    while waiting:
+        spec = next(c for c in waiting if all(i.name in made for i in c.inputs))
+        waiting.remove(spec)
+        feeds = {i.name: made[i.name] for i in spec.inputs}
+        with open_session(graphs[spec.name], spec) as session:
+            outputs = run_in_passes(session, feeds, manifest.batch)
+        done[spec.name] = (feeds, outputs)
+        made |= outputs
+    return done
+
+
+def _pass_size(bounds: BatchBounds) -> int:
+    return min(max(_PASS, bounds.min), bounds.max)
+
+
+def _fit(samples: int, bounds: BatchBounds) -> int:
+    """Return `samples` or a few more, a multiple of the pass: no rest below the least batch."""
+    size = _pass_size(bounds)
+    return -(-samples // size) * size

@@ -1,0 +1,83 @@
+"""Variants of lower precision for a bundle that is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from genx_export.bundle_writer import check_target, write_bundle
+from genx_export.quantisation.extend import Extended, Form, check_precisions, extend_bundle
+from genx_export.quantisation.material import draw_from_bundle, find_base
+from genx_export.quantisation.recipe import QuantisationRecipe
+from genx_runtimes.bundle import open_bundle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizeReport:
+    """What `quantize` wrote.
+
+    Args:
+        path: the bundle.
+        bytes: size of all its files.
+        extended: its variants and how they came about.
+    """
+
+    path: Path
+    bytes: int
+    extended: Extended
+
+
+def quantize(
+    bundle: str | PathLike[str],
+    output_path: str | PathLike[str] | None = None,
+    *,
+    precision: Sequence[str] = ("fp32", "int8"),
+    form: Form = "auto",
+    recipe: QuantisationRecipe | None = None,
+    force: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> QuantizeReport:
+    """Make variants from a bundle's fp32 graphs, without the model that they came from.
+
+    Args:
+        bundle: with an fp32 variant, which equals the original model up to its tolerance.
+        output_path: the bundle to write; None replaces `bundle`.
+        precision: the variants of the new bundle; see `export`.
+        form: see `export`.
+        recipe: how to quantise, quality floor included.
+        force: replace an existing bundle at `output_path`.
+        progress: called with a few words before each step.
+
+    Raises:
+        InputError: an option is wrong, or the target exists.
+        BundleError: the bundle cannot be used.
+        QualityError: int8 stays below the recipe's floor; nothing is written.
+        OutputError: the bundle cannot be written.
+    """
+    check_precisions(precision, form)
+    source = Path(bundle)
+    target = Path(output_path) if output_path is not None else source
+    opened = open_bundle(source)
+    check_target(target, force=force or output_path is None)
+    settings = recipe or QuantisationRecipe()
+    progress("drawing samples")
+    golden = opened.golden()
+    base = find_base(opened.manifest)
+    refs = (*base.graphs.values(), opened.manifest.golden.file)
+    extended = extend_bundle(
+        replace(opened.manifest, variants=(base,)),
+        {ref.path: opened.read_file(ref) for ref in refs},
+        golden=golden,
+        material=draw_from_bundle(opened, base, settings),
+        precisions=precision,
+        form=form,
+        recipe=settings,
+        progress=progress,
+    )
+    progress("writing the bundle")
+    size = write_bundle(target, extended.manifest, extended.files, as_zip=source.is_file())
+    return QuantizeReport(path=target, bytes=size, extended=extended)

@@ -1,0 +1,206 @@
+"""Which engine, variant and thread count is the fastest here: measured, and remembered.
+
+Every combination runs in its own process, in turn. What was measured is kept in the user's cache by
+bundle, batch size and machine, so that it is done once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+import msgspec
+
+from genx_runtimes.backends import BACKENDS
+from genx_runtimes.bench.options import BenchOptions
+from genx_runtimes.bench.run import Contender, run_bench
+from genx_runtimes.bundle import Bundle
+from genx_runtimes.cache import cache_folder
+from genx_runtimes.cpu import count_usable_cores
+from genx_runtimes.errors import BackendUnavailableError
+from genx_runtimes.processor import read_cpu_model
+from genx_runtimes.writing import write_whole
+
+Progress = Callable[[str], None]
+
+_SECONDS = 0.6
+_ROUNDS = 3
+
+
+class Combination(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to run a bundle, and how long a call took: the median in ms, or why there is none."""
+
+    backend: str
+    variant: str
+    threads: int
+    p50_ms: float | None
+    failure: str = ""
+
+
+class Tuning(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured of a bundle at one batch size on one machine.
+
+    Args:
+        digest: of the bundle.
+        batch: samples a call.
+        machine: CPU, cores and versions of the engines.
+        variants: that were compared.
+        combinations: the fastest first, failures last.
+    """
+
+    digest: str
+    batch: int
+    machine: str
+    variants: tuple[str, ...]
+    combinations: tuple[Combination, ...]
+
+    @property
+    def best(self) -> Combination:
+        """The fastest combination.
+
+        Raises:
+            BackendUnavailableError: none ran.
+        """
+        first = self.combinations[0]
+        if first.p50_ms is None:
+            raise BackendUnavailableError(
+                f"no engine ran this bundle: {first.backend}: {first.failure}",
+                fix="genx doctor shows what works here",
+            )
+        return first
+
+    def explain(self) -> str:
+        """Say in one line what is the fastest and by how much."""
+        best = self.best
+        text = f"{best.backend} {best.variant} with {best.threads} threads, {best.p50_ms:.3f} ms"
+        other = next((c for c in self.combinations[1:] if c.p50_ms is not None), None)
+        if other is None or other.p50_ms is None or best.p50_ms is None:
+            return f"{text}: nothing else runs here"
+        return (
+            f"{text} at batch {self.batch}: {other.p50_ms / best.p50_ms:.2f} x as fast as "
+            f"{other.backend} {other.variant} with {other.threads}"
+        )
+
+
+def tune(
+    bundle: Bundle,
+    *,
+    batch: int,
+    precision: str | None = None,
+    threads: int | None = None,
+    again: bool = False,
+    progress: Progress = lambda _: None,
+) -> Tuning:
+    """Return what is fastest here: what was measured before, or is measured now.
+
+    Args:
+        bundle: what to run.
+        batch: samples a call.
+        precision: the only variant to consider; None takes all.
+        threads: the only thread count to consider; None tries several.
+        again: measure even if it was done before.
+        progress: told what comes next.
+
+    Raises:
+        InputError: a batch size or variant that the bundle does not have.
+    """
+    names = [v.name for v in bundle.manifest.variants]
+    variants = tuple(names if precision is None else [bundle.variant(precision).name])
+    machine = _describe_machine()
+    if threads is not None:
+        machine = f"{machine}, {threads} threads"
+    path = cache_folder("tuning") / f"{bundle.digest[:32]}-{batch}.json"
+    known = _read(path.read_bytes()) if path.exists() else []
+    for earlier in known:
+        if not again and (earlier.machine, earlier.variants) == (machine, variants):
+            return earlier
+    made = Tuning(
+        digest=bundle.digest,
+        batch=batch,
+        machine=machine,
+        variants=variants,
+        combinations=measure(bundle, variants, batch=batch, threads=threads, progress=progress),
+    )
+    others = [t for t in known if (t.machine, t.variants) != (machine, variants)]
+    with write_whole(path) as file:
+        file.write(msgspec.json.encode([*others, made]))
+    return made
+
+
+def measure(
+    bundle: Bundle,
+    variants: Sequence[str],
+    *,
+    batch: int,
+    threads: int | None = None,
+    progress: Progress = lambda _: None,
+) -> tuple[Combination, ...]:
+    """Measure variants in every installed engine; the fastest first.
+
+    First with all usable cores (or `threads`); then the fastest with fewer threads as well.
+    """
+    cores = threads or count_usable_cores()
+    engines = [b.name for b in BACKENDS if b.requires and b.is_installed()]
+    pairs = [(engine, variant) for engine in engines for variant in variants]
+    found = _measure_some(bundle, [(*pair, cores) for pair in pairs], batch, progress)
+    best = found[0]
+    fewer = sorted({1, cores // 2} - {0, cores})
+    if best.p50_ms is not None and fewer and threads is None:
+        others = [(best.backend, best.variant, n) for n in (*fewer, cores)]
+        again = _measure_some(bundle, others, batch, progress)
+        found = [*again, *(c for c in found if c is not best)]
+    return tuple(sorted(found, key=_rank))
+
+
+def _measure_some(
+    bundle: Bundle, cases: Sequence[tuple[str, str, int]], batch: int, progress: Progress
+) -> list[Combination]:
+    contenders = {
+        case: Contender(
+            name=f"{case[0]} {case[1]}, {case[2]} threads",
+            module="genx_runtimes.bench.worker",
+            backend=case[0],
+            precision=case[1],
+            threads=case[2],
+        )
+        for case in cases
+    }
+    options = BenchOptions(batches=(batch,), min_duration_s=_SECONDS, rounds=_ROUNDS, warm_up_s=1.0)
+    report = run_bench(bundle, list(contenders.values()), options, before_case=progress)
+    rows = {row.contender: row for row in report.rows}
+    made = []
+    for case, contender in contenders.items():
+        row = rows[contender.name]
+        made.append(
+            Combination(
+                backend=case[0],
+                variant=case[1],
+                threads=case[2],
+                p50_ms=row.latency.p50_ms if row.latency else None,
+                failure=row.failure,
+            )
+        )
+    return sorted(made, key=_rank)
+
+
+def _rank(combination: Combination) -> float:
+    return float("inf") if combination.p50_ms is None else combination.p50_ms
+
+
+def _read(data: bytes) -> list[Tuning]:
+    """Parse remembered measurements; those of another genx, or damaged, are measured again."""
+    try:
+        return msgspec.json.decode(data, type=list[Tuning])
+    except msgspec.MsgspecError:
+        return []
+
+
+def _describe_machine() -> str:
+    parts = [read_cpu_model(), f"{count_usable_cores()} cores"]
+    for backend in BACKENDS:
+        if backend.requires and backend.is_installed():
+            try:
+                parts.append(f"{backend.name} {version(backend.requires)}")
+            except PackageNotFoundError:  # another distribution of the same module
+                parts.append(backend.name)
+    return ", ".join(parts)

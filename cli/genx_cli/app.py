@@ -15,7 +15,7 @@ from genx_cli.sink import open_sink
 from genx_runtimes.version import __version__
 
 # In the order of `genx --help`; each is the function of that name in genx_cli/commands/NAME.py.
-COMMANDS = ("export", "verify", "sample", "inspect", "bench", "doctor")
+COMMANDS = ("export", "quantize", "verify", "sample", "inspect", "bench", "tune", "doctor")
 
 
 class _Group(TyperGroup):

@@ -10,8 +10,53 @@ import typer
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle: NAME.genx.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
-BackendName = Annotated[str, typer.Option("--backend", help="Engine that runs the model.")]
+BackendName = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        help="Engine that runs the model; auto: the fastest engine, precision and thread count, "
+        "measured once on this machine.",
+    ),
+]
 Precision = Annotated[
     str | None, typer.Option(help="Variant of the bundle; the first one if not given.")
 ]
 Threads = Annotated[int | None, typer.Option(help="Engine threads; the usable cores if not given.")]
+
+Precisions = Annotated[
+    str,
+    typer.Option(
+        "--precision", metavar="P,P,...", help="Variants to make, of fp32, fp16, int8; in order."
+    ),
+]
+FormName = Annotated[
+    str | None,
+    typer.Option(
+        "--form",
+        help="Form of the graphs: native, rewritten (sub-pixel convolutions), or auto: the faster "
+        "one here.",
+    ),
+]
+Target = Annotated[
+    str, typer.Option(help="Engines that int8 is for: cpu, or tensorrt (symmetric int8).")
+]
+MinPsnr = Annotated[
+    float,
+    typer.Option(
+        "--min-psnr",
+        help="Quality floor: mean PSNR in dB against the original; layers that hurt stay in fp32.",
+    ),
+]
+MinSsim = Annotated[
+    float | None, typer.Option("--min-ssim", help="Quality floor: mean SSIM of images.")
+]
+Samples = Annotated[
+    int, typer.Option(help="Samples to calibrate with, and to measure the quality on.")
+]
+Estimator = Annotated[
+    str,
+    typer.Option(help="How ranges are found: minmax, percentile, entropy, mse; auto: the best."),
+]
+Explain = Annotated[
+    bool, typer.Option("--explain", help="List which rewrite fired where, and why others did not.")
+]

@@ -102,7 +102,7 @@ class SamplerSpec(msgspec.Struct, frozen=True, kw_only=True):
     component: str
 
 
-class VariantSpec(msgspec.Struct, frozen=True, kw_only=True):
+class VariantSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The components at one precision and form, what they keep to, and what was measured."""
 
     name: str

@@ -24,7 +24,7 @@ from genx_runtimes.writing import write_whole
 Progress = Callable[[str], None]
 
 _SECONDS = 0.6
-_ROUNDS = 3
+_ROUNDS = 2
 
 
 class Combination(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,14 +72,17 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     def explain(self) -> str:
         """Say in one line what is the fastest and by how much."""
         best = self.best
-        text = f"{best.backend} {best.variant} with {best.threads} threads, {best.p50_ms:.3f} ms"
-        other = next((c for c in self.combinations[1:] if c.p50_ms is not None), None)
-        if other is None or other.p50_ms is None or best.p50_ms is None:
-            return f"{text}: nothing else runs here"
-        return (
-            f"{text} at batch {self.batch}: {other.p50_ms / best.p50_ms:.2f} x as fast as "
-            f"{other.backend} {other.variant} with {other.threads}"
+        text = (
+            f"{best.backend} {best.variant} with {best.threads} threads, {best.p50_ms:.3f} ms at "
+            f"batch {self.batch}"
         )
+        for other in self.combinations[1:]:
+            if (other.backend, other.variant) != (best.backend, best.variant):
+                if other.p50_ms is None or best.p50_ms is None:
+                    break
+                ratio = other.p50_ms / best.p50_ms
+                return f"{text}: {ratio:.2f} x as fast as {other.backend} {other.variant}"
+        return f"{text}: nothing else runs here"
 
 
 def tune(

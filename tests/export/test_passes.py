@@ -100,11 +100,16 @@ def test_nodes_are_called_after_their_layers() -> None:
     assert names == ["0/Gemm", "1/Relu", "2/Sin", "2/Exp", "2/Sin_2"]
 
 
-def test_without_scopes_names_are_left_alone() -> None:
+def test_without_scopes_every_node_gets_a_name_of_its_own() -> None:
     text = (
-        '<ir_version: 9, opset_import: ["" : 20]> g (float[2,4] x) => (float[2,4] y) {y = Relu(x)}'
+        '<ir_version: 9, opset_import: ["" : 20]> g (float[2,4] x) => (float[2,4] y)'
+        "{a = Relu(x)  b = Tanh(a)  c = Relu(b)  y = Tanh(c)}"
     )
     model = ir.from_proto(onnx.parser.parse_model(text))
+    for node, name in zip(model.graph, ("", "mine", "", "mine"), strict=True):
+        node.name = name
+    assert NameNodes()(model).modified
+    assert [node.name for node in model.graph] == ["Relu", "mine", "Relu_2", "mine_2"]
     assert not NameNodes()(model).modified
 
 

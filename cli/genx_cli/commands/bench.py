@@ -39,8 +39,12 @@ def bench(
 
     Exit code 1 if a case could not be measured.
     """
+    from dataclasses import replace
+
+    from genx_cli.engines import settle_engine
     from genx_cli.next_steps import suggest_sampling
     from genx_runtimes.bench import BenchOptions, genx_contender, parse_batches, run_bench
+    from genx_runtimes.bench.options import choose_batches
     from genx_runtimes.bundle import open_bundle
 
     sink = open_sink(json=json, quiet=quiet)
@@ -52,7 +56,16 @@ def bench(
         rounds=rounds,
     )
     opened = open_bundle(bundle)
-    contenders = [genx_contender(backend, opened.variant(precision).name)]
+    engine = settle_engine(
+        sink,
+        opened,
+        backend=backend,
+        precision=precision,
+        threads=threads,
+        batch=choose_batches(options.batches, opened.manifest.batch)[0],
+    )
+    options = replace(options, precision=engine.precision, threads=engine.options.threads)
+    contenders = [genx_contender(engine.backend, opened.variant(engine.precision).name)]
     if compare_torch is not None:
         contenders.append(_torch_contender(compare_torch))
     with sink.progress("starting") as progress:

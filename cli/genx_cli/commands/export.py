@@ -7,8 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genx_cli.options import AsJson, Quiet
+from genx_cli.options import (
+    AsJson,
+    Estimator,
+    Explain,
+    FormName,
+    MinPsnr,
+    MinSsim,
+    Precisions,
+    Quiet,
+    Samples,
+    Target,
+)
 from genx_cli.sink import Sink, open_sink
+from genx_cli.variants import make_recipe, parse_precisions, tell_decisions, tell_variants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +70,14 @@ def export(  # noqa: PLR0913 - one parameter a flag
     tolerance: Annotated[
         float, typer.Option(help="Largest error allowed, as a part of the output range.")
     ] = 1e-5,
+    precision: Precisions = "fp32",
+    form: FormName = None,
+    target: Target = "cpu",
+    min_psnr: MinPsnr = 35.0,
+    min_ssim: MinSsim = None,
+    samples: Samples = 256,
+    estimator: Estimator = "auto",
+    explain: Explain = False,
     as_zip: Annotated[bool, typer.Option("--zip", help="Write one file, not a folder.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing bundle.")] = False,
     json: AsJson = False,
@@ -65,12 +85,20 @@ def export(  # noqa: PLR0913 - one parameter a flag
 ) -> None:
     """Export a trained PyTorch model to a bundle that samples without torch.
 
-    Ends with a check against the original model; nothing is written if that fails.
+    Ends with a check against the original model; nothing is written if that fails. With --precision
+    fp32,int8 the model is quantised as well, calibrated with samples of its own prior.
     """
     sink = open_sink(json=json, quiet=quiet)
     with sink.progress("starting") as progress:
         progress.step("loading torch")
         run_export = _import_export()
+        recipe = make_recipe(
+            target=target,
+            min_psnr_db=min_psnr,
+            min_ssim=min_ssim,
+            samples=samples,
+            estimator=estimator,
+        )
         report = run_export(
             source,
             output_path,
@@ -83,11 +111,14 @@ def export(  # noqa: PLR0913 - one parameter a flag
             name=name,
             batch=batch,
             tolerance=tolerance,
+            precision=parse_precisions(precision),
+            form=form,
+            recipe=recipe,
             force=force,
             as_zip=as_zip,
             progress=progress.step,
         )
-    _tell(sink, report)
+    _tell(sink, report, explain=explain)
 
 
 def _import_export() -> Callable[..., ExportReport]:
@@ -101,8 +132,8 @@ def _import_export() -> Callable[..., ExportReport]:
     return run_export
 
 
-def _tell(sink: Sink, report: ExportReport) -> None:
-    from dataclasses import asdict
+def _tell(sink: Sink, report: ExportReport, *, explain: bool) -> None:
+    import msgspec
 
     from genx_cli.next_steps import quote, suggest_sampling
     from genx_runtimes.bundle import open_bundle
@@ -123,6 +154,9 @@ def _tell(sink: Sink, report: ExportReport) -> None:
         f"(allowed {report.tolerance:.0e})"
     )
     sink.say(f"  batch {report.batch[0]} to {report.batch[1]}")
+    tell_variants(sink, report.variants, report.dropped)
+    if explain:
+        tell_decisions(sink, report.decisions)
     sink.say(f"next: {suggest_sampling(report.path, manifest)}")
     sink.say(f"      genx verify {quote(report.path)}  # also on the device that it is for")
-    sink.finish({**asdict(report), "path": str(report.path)})
+    sink.finish(msgspec.to_builtins(report, enc_hook=str))

@@ -51,33 +51,51 @@ def sample(  # noqa: PLR0913 - one parameter a flag
     backend: BackendName = "onnxruntime",
     precision: Precision = None,
     threads: Threads = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say which engine ran and why.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Draw samples. Sample i of a seed is the same in any batch size, on any device."""
+    from genx_cli.engines import settle_engine
     from genx_cli.next_steps import choose_batch
     from genx_cli.writers import find_writer
     from genx_runtimes.bundle import open_bundle
-    from genx_runtimes.session import SessionOptions
 
     sink = open_sink(json=json, quiet=quiet)
     opened = open_bundle(bundle)
     write = find_writer(output_path, opened.manifest.output, columns=columns, force=force)
     size = batch if batch is not None else choose_batch(opened.manifest)
-    options = SessionOptions(threads=threads)
-    with opened.sampler(backend=backend, precision=precision, options=options) as sampler:
+    engine = settle_engine(
+        sink, opened, backend=backend, precision=precision, threads=threads, batch=size
+    )
+    with opened.sampler(
+        backend=engine.backend, precision=engine.precision, options=engine.options
+    ) as sampler:
         common: dict[str, object] = {"seed": seed, "batch": size, "truncation": truncation}
         conditions = _parse_conditions(condition)
         batches = _draw(sampler, n, start, interpolate, conditions, common)
         with sink.progress(f"sampling {opened.manifest.name}", n) as progress:
             written = write(_count(batches, progress.advance))
     sink.say(f"wrote {output_path}: {n} samples of seed {seed} from {opened.manifest.name}")
+    if explain:
+        sink.say(f"  drawn by {engine.reason}")
     others = len(list(output_path.iterdir())) - len(written) if output_path.is_dir() else 0
     if others:
         sink.warn(f"{output_path} holds {others} other files; they are as they were")
     _tell_next(sink, bundle, opened.manifest, conditions, walked=interpolate is not None)
-    sink.finish({"path": str(output_path), "n": n, "seed": seed, "start": start, "files": written})
+    sink.finish(
+        {
+            "path": str(output_path),
+            "n": n,
+            "seed": seed,
+            "start": start,
+            "files": written,
+            "engine": engine.reason,
+        }
+    )
 
 
 def _draw(

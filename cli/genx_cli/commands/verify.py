@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from genx_cli.options import AsJson, BackendName, BundlePath, Precision, Quiet, Threads
 from genx_cli.sink import open_sink
 
@@ -11,6 +16,13 @@ def verify(
     backend: BackendName = "onnxruntime",
     precision: Precision = None,
     threads: Threads = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.png", help="Draw the variants side by side, with the amplified difference."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing picture.")] = False,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -20,15 +32,26 @@ def verify(
     """
     from dataclasses import asdict
 
+    from genx_cli.comparison import check_picture, draw_comparison
+    from genx_cli.engines import settle_engine
     from genx_cli.next_steps import suggest_sampling
     from genx_runtimes.bundle import open_bundle
-    from genx_runtimes.session import SessionOptions
     from genx_runtimes.verify import verify_bundle
 
     sink = open_sink(json=json, quiet=quiet)
     opened = open_bundle(bundle)
+    engine = settle_engine(
+        sink,
+        opened,
+        backend=backend,
+        precision=precision,
+        threads=threads,
+        batch=opened.manifest.batch.min,
+    )
+    if picture is not None:
+        check_picture(picture, opened.manifest.output, force=force)
     report = verify_bundle(
-        opened, backend=backend, precision=precision, options=SessionOptions(threads=threads)
+        opened, backend=engine.backend, precision=engine.precision, options=engine.options
     )
     sizes = ", ".join(map(str, report.batches))
     sink.say(
@@ -44,6 +67,11 @@ def verify(
     )
     report.require()
     sink.say("  latents equal bit for bit")
-    sink.say(f"passed: every output is within {report.tolerance:.0e} of its range")
+    floor = "" if report.min_psnr_db is None else f", {report.min_psnr_db:.1f} dB PSNR or more"
+    sink.say(f"passed: every output is within {report.tolerance:.0e} of its range{floor}")
+    if picture is not None:
+        for line in draw_comparison(opened, picture, backend=engine.backend):
+            sink.say(f"  {line}")
+        sink.say(f"wrote {picture}: a column a sample; the last rows are 8 x the differences")
     sink.say(f"next: {suggest_sampling(bundle, opened.manifest)}")
     sink.finish({"passed": True, "max_error": report.max_error, **asdict(report)})

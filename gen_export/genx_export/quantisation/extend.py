@@ -17,6 +17,7 @@ from genx_export.quantisation.material import Material
 from genx_export.quantisation.recipe import QuantisationRecipe
 from genx_export.quantisation.variants import Made, VariantMaker
 from genx_runtimes.bundle import open_bundle
+from genx_runtimes.cpu import count_usable_cores
 from genx_runtimes.errors import InputError, QualityError
 from genx_runtimes.manifest import Manifest, VariantSpec
 from genx_runtimes.session import Array
@@ -188,7 +189,7 @@ def _measure_all(
         files |= data
     every = replace(manifest, variants=tuple(variant for variant, _, _ in made.values()))
     names = [variant.name for variant in every.variants]
-    bounds = manifest.batch
+    bounds, cores = manifest.batch, count_usable_cores()
     batches = sorted({min(max(b, bounds.min), bounds.max) for b in _BATCHES})
     fastest: dict[str, dict[int, Combination]] = {name: {} for name in names}
     with tempfile.TemporaryDirectory() as folder:
@@ -196,7 +197,8 @@ def _measure_all(
         write_bundle(path, every, files)
         bundle = open_bundle(path)
         for batch in batches:
-            for combination in measure(bundle, names, batch=batch, progress=progress):
+            found = measure(bundle, names, batch=batch, threads=cores, progress=progress)
+            for combination in found:
                 fastest[combination.variant].setdefault(batch, combination)
     return {
         key: VariantReport(

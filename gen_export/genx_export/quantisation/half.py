@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnx
 import onnx_ir as ir
-from onnx_ir.passes.common import TopologicalSortPass
+from onnx_ir.passes.common import RemoveUnusedNodesPass, TopologicalSortPass
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from genx_export.quantisation.calibration import Activation
@@ -42,8 +42,29 @@ def halve(model: bytes, activations: Mapping[str, Activation]) -> tuple[bytes, t
         onnx.load_from_string(model), keep_io_types=True, node_block_list=list(wide)
     )
     graph = ir.from_proto(made)
+    _join_casts(graph)
+    RemoveUnusedNodesPass()(graph)
     TopologicalSortPass()(graph)  # the converter leaves its casts at the end
     proto = ir.to_proto(graph)
     onnx.checker.check_model(proto)
     data: bytes = proto.SerializeToString(deterministic=True)
     return data, wide
+
+
+def _join_casts(model: ir.Model) -> None:
+    """Let values go from one float32 node to the next without a stop in float16.
+
+    Given: Cast to float16 and Cast back to float32, which the converter puts between any two nodes
+    that stay. Result: neither.
+    """
+    for node in model.graph:
+        before = node.inputs[0].producer() if node.op_type == "Cast" and node.inputs[0] else None
+        if before is None or before.op_type != "Cast" or before.inputs[0] is None:
+            continue
+        types = (_read_type(before), _read_type(node))
+        if types == (ir.DataType.FLOAT16, ir.DataType.FLOAT):
+            ir.convenience.replace_all_uses_with(node.outputs[0], before.inputs[0])
+
+
+def _read_type(cast: ir.Node) -> ir.DataType:
+    return ir.DataType(cast.attributes.get_int("to", 0))

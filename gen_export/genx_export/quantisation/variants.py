@@ -12,6 +12,7 @@ import onnx_ir as ir
 from genx_export.bundle_writer import refer
 from genx_export.graph import serialise
 from genx_export.passes import Decision, rewrite
+from genx_export.passes.name_nodes import NameNodes
 from genx_export.quantisation.calibration import Activation, observe_activations
 from genx_export.quantisation.floor import hold_floor
 from genx_export.quantisation.half import halve
@@ -83,9 +84,11 @@ class VariantMaker:
         self._recipe = recipe
         self._progress = progress
         self.decisions: dict[str, list[Decision]] = {}
-        self._forms: dict[str, dict[str, bytes]] = {"native": dict(graphs), "rewritten": {}}
+        self._forms: dict[str, dict[str, bytes]] = {"native": {}, "rewritten": {}}
         for name, data in graphs.items():
             model = ir.from_proto(onnx.load_from_string(data))
+            named = NameNodes()(model).modified  # layers are known by name
+            self._forms["native"][name] = serialise(name, model) if named else data
             self.decisions[name] = rewrite(model)
             self._forms["rewritten"][name] = serialise(name, model)
 

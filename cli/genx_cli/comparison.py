@@ -1,0 +1,69 @@
+"""One picture that shows what a lower precision changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genx_runtimes.errors import InputError
+
+if TYPE_CHECKING:
+    from genx_runtimes.bundle import Bundle
+    from genx_runtimes.manifest import OutputSpec
+
+_AMPLIFIED = 8
+
+
+def check_picture(path: Path, output: OutputSpec, *, force: bool) -> None:
+    """Refuse what cannot be drawn, before any work is done.
+
+    Raises:
+        InputError: the output is no image, the ending is not .png, or a file is in the way.
+    """
+    if output.kind != "image":
+        raise InputError(f"the output of this bundle is a {output.kind}, not an image")
+    if path.suffix != ".png":
+        raise InputError(f"{path} ends in {path.suffix!r}", fix="--picture out.png")
+    if path.exists() and not force:
+        raise InputError(f"{path} exists already", fix="--force replaces it")
+
+
+def draw_comparison(bundle: Bundle, path: Path, *, backend: str) -> list[str]:
+    """Write a picture: a row of samples for each variant, then the differences to the first.
+
+    The samples are the golden ones, and so are the same in every bundle of a model.
+
+    Returns:
+        a line for each row, from the top.
+    """
+    import numpy as np
+
+    from genx_runtimes.images import make_grid
+    from genx_runtimes.png import encode_png
+    from genx_runtimes.verify import measure_error, measure_range
+    from genx_runtimes.writing import write_whole
+
+    manifest = bundle.manifest
+    count = manifest.golden.count
+    rows, outputs, lines = [], {}, []
+    for variant in manifest.variants:
+        with bundle.sampler(backend=backend, precision=variant.name) as sampler:
+            (batch,) = sampler.sample(
+                count, seed=manifest.golden.seed, batch=min(count, manifest.batch.max)
+            )
+        outputs[variant.name] = batch.output
+        rows.append(batch.images())
+        lines.append(f"row {len(rows)}: {variant.name}")
+    first = manifest.variants[0].name
+    scale = measure_range(outputs[first], manifest.output.range)
+    for name, pixels in zip(list(outputs)[1:], rows[1:], strict=False):
+        difference = np.abs(pixels.astype(np.int16) - rows[0].astype(np.int16)) * _AMPLIFIED
+        # Bright is far off; what is beyond the brightest stays there.
+        rows.append(np.minimum(difference, 255).astype(np.uint8))
+        psnr = measure_error(outputs[name], outputs[first], scale)[1]
+        lines.append(
+            f"row {len(rows)}: {_AMPLIFIED} x |{name} - {first}|, {psnr:.1f} dB PSNR on these"
+        )
+    with write_whole(path) as file:
+        file.write(encode_png(make_grid(np.concatenate(rows), columns=count)))
+    return lines

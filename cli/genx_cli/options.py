@@ -33,8 +33,8 @@ FormName = Annotated[
     str | None,
     typer.Option(
         "--form",
-        help="Form of the graphs: native, rewritten (sub-pixel convolutions), or auto: the faster "
-        "one here.",
+        help="Form of the graphs: native, rewritten (sub-pixel convolutions), mixed (those where "
+        "few channels come out), or auto: the fastest here.",
     ),
 ]
 Target = Annotated[

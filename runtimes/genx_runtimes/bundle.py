@@ -71,7 +71,8 @@ class Bundle:
                 combination of engine, variant and threads, see `tuning.py`.
             precision: a variant's name; None takes the first, or with "auto" the fastest.
             options: threads, spinning, providers.
-            batch: samples a call that "auto" is to be fast at; None takes the smallest.
+            batch: samples a call that the engine is set up for; None takes any alike, and "auto"
+                the smallest.
 
         Raises:
             InputError: unknown backend or precision.
@@ -94,10 +95,10 @@ class Bundle:
         batch: int | None = None,
     ) -> Session:
         """Load one component's graph; arguments and errors as for `sampler`."""
+        settings = replace(options or SessionOptions(), batch=batch)
         if backend == AUTO:
             from genx_runtimes.tuning import tune
 
-            settings = options or SessionOptions()
             best = tune(
                 self,
                 batch=batch or self.manifest.batch.min,
@@ -105,13 +106,13 @@ class Bundle:
                 threads=settings.threads,
             ).best
             backend, precision = best.backend, best.variant
-            options = replace(settings, threads=best.threads)
+            settings = replace(settings, threads=best.threads)
         names = [c.name for c in self.manifest.components]
         if component not in names:
             raise InputError(f"unknown component {component!r}", fix=suggest(component, names))
         model = self.read_graph(component, precision)
         spec = self.manifest.component(component)
-        return open_session(model, spec, backend=backend, options=options)
+        return open_session(model, spec, backend=backend, options=settings)
 
     def read_graph(self, component: str, precision: str | None = None) -> bytes:
         """Return a component's checked ONNX file."""

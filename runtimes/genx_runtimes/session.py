@@ -34,6 +34,8 @@ class SessionOptions:
         providers: onnxruntime execution providers in order; each must load, none falls back.
         mode: what OpenVINO is set up for: short answers, or many of them at a time.
         cache: whether OpenVINO keeps compiled graphs in the user's cache folder.
+        batch: the batch size that will be run most: OpenVINO compiles a graph for it alone, and
+            another one for all others when one of these comes.
     """
 
     threads: int | None = None
@@ -41,6 +43,7 @@ class SessionOptions:
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     mode: Literal["latency", "throughput"] = "latency"
     cache: bool = False
+    batch: int | None = None
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:

@@ -23,8 +23,9 @@ from genx_runtimes.writing import write_whole
 
 Progress = Callable[[str], None]
 
-_SECONDS = 0.6
+_SECONDS = 0.5
 _ROUNDS = 2
+_WARM_UP_S = 0.5
 
 
 class Combination(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,7 +169,9 @@ def _measure_some(
         )
         for case in cases
     }
-    options = BenchOptions(batches=(batch,), min_duration_s=_SECONDS, rounds=_ROUNDS, warm_up_s=1.0)
+    options = BenchOptions(
+        batches=(batch,), min_duration_s=_SECONDS, rounds=_ROUNDS, warm_up_s=_WARM_UP_S
+    )
     report = run_bench(bundle, list(contenders.values()), options, before_case=progress)
     rows = {row.contender: row for row in report.rows}
     made = []

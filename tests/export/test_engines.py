@@ -39,11 +39,20 @@ def test_openvino_draws_what_the_model_drew() -> None:
 
 def test_openvino_is_told_threads_mode_and_precision() -> None:
     with open_tiny(threads=1, mode="throughput") as session:
-        assert session._request is not None
-        compiled = session._request.get_compiled_model()
+        compiled = session._open(None)[0].get_compiled_model()
         assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
         assert compiled.get_property("PERFORMANCE_HINT") == "THROUGHPUT"
         assert compiled.get_property("INFERENCE_PRECISION_HINT") == ov.Type.f32
+
+
+def test_openvino_is_set_up_for_a_batch_size_and_takes_others() -> None:
+    with open_tiny(batch=2) as session:
+        static = session._open(2)[0].get_compiled_model()
+        assert [list(i.shape) for i in static.inputs] == [[2, 8], [2]]
+        both = session.run(FEEDS)["image"]
+        one = session.run({name: array[:1] for name, array in FEEDS.items()})["image"]
+        np.testing.assert_allclose(one, both[:1], atol=1e-6)
+        assert sorted(map(str, session._requests)) == ["2", "None"]
 
 
 def test_openvino_outputs_outlive_the_next_call() -> None:

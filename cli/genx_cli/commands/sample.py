@@ -72,7 +72,7 @@ def sample(  # noqa: PLR0913 - one parameter a flag
         sink, opened, backend=backend, precision=precision, threads=threads, batch=size
     )
     with opened.sampler(
-        backend=engine.backend, precision=engine.precision, options=engine.options
+        backend=engine.backend, precision=engine.precision, options=engine.options, batch=size
     ) as sampler:
         common: dict[str, object] = {"seed": seed, "batch": size, "truncation": truncation}
         conditions = _parse_conditions(condition)

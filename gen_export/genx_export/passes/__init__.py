@@ -23,7 +23,10 @@ from onnx_ir.passes.common import (
 from genx_export.passes.decision import Decision, Explains
 from genx_export.passes.move_pointwise import MovePointwise
 from genx_export.passes.name_nodes import NameNodes
-from genx_export.passes.rewrite_conv_transpose import RewriteConvTranspose
+from genx_export.passes.rewrite_conv_transpose import (
+    RewriteConvTranspose,
+    RewriteNarrowConvTranspose,
+)
 from genx_export.passes.rewrite_nearest_conv import RewriteNearestConv
 from genx_export.passes.rewrite_unit_grid import RewriteUnitGrid
 from genx_export.passes.simplify import Simplify
@@ -38,14 +41,24 @@ PASSES: tuple[type[InPlacePass], ...] = (
     TopologicalSortPass,  # last: engines expect producers before consumers
 )
 
-REWRITES: tuple[type[InPlacePass], ...] = (
-    RewriteNearestConv,  # first: it makes transposed convolutions for the next two
-    RewriteUnitGrid,  # before the general one, which fits as well and is slower there
-    RewriteConvTranspose,
-    MovePointwise,  # in front of the shuffles that the former made
-    RemoveUnusedNodesPass,  # the old weights
-    TopologicalSortPass,
-)
+REWRITES: dict[str, tuple[type[InPlacePass], ...]] = {
+    "rewritten": (
+        RewriteNearestConv,  # first: it makes transposed convolutions for the next two
+        RewriteUnitGrid,  # before the general one, which fits as well and is slower there
+        RewriteConvTranspose,
+        MovePointwise,  # in front of the shuffles that the former made
+        RemoveUnusedNodesPass,  # the old weights
+        TopologicalSortPass,
+    ),
+    "mixed": (
+        RewriteNearestConv,
+        RewriteUnitGrid,
+        RewriteNarrowConvTranspose,
+        MovePointwise,
+        RemoveUnusedNodesPass,
+        TopologicalSortPass,
+    ),
+}
 
 
 def run_passes(model: ir.Model, passes: Sequence[type[InPlacePass]] = PASSES) -> list[str]:
@@ -54,11 +67,11 @@ def run_passes(model: ir.Model, passes: Sequence[type[InPlacePass]] = PASSES) ->
     return [made.__name__ for made in passes if made()(model).modified]
 
 
-def rewrite(model: ir.Model) -> list[Decision]:
-    """Bring a model into its rewritten form, in place; return what was decided where."""
+def rewrite(model: ir.Model, form: str = "rewritten") -> list[Decision]:
+    """Bring a model into a form of `REWRITES`, in place; return what was decided where."""
     ShapeInferencePass()(model)
     decisions: list[Decision] = []
-    for made in REWRITES:
+    for made in REWRITES[form]:
         step = made()
         step(model)
         if isinstance(step, Explains):

@@ -11,6 +11,8 @@ from genx_export.passes.shuffle import crop, order_channels, shuffle_phases
 from genx_export.passes.subpixel import TransposedAxis, split_phases, split_weights
 from genx_export.passes.weights import add_constant, read_constant, read_optional, replace_node
 
+_VECTOR = 16
+
 
 class RewriteConvTranspose(InPlacePass):
     """Compute the phases of a transposed convolution apart, without multiplying by zeros.
@@ -30,6 +32,30 @@ class RewriteConvTranspose(InPlacePass):
     def call(self, model: ir.Model) -> PassResult:
         """Run the pass."""
         return rewrite_each(self, model, ("ConvTranspose",), _rewrite)
+
+
+class RewriteNarrowConvTranspose(InPlacePass):
+    """Rewrite the transposed convolutions that engines are slow at, and leave the others.
+
+    Given: as for `RewriteConvTranspose`.
+    Result: the same, where there are fewer than 16 output channels. Engines compute these side by
+    side, 16 in a vector of AVX-512; a narrow layer leaves most of it empty, and its phases fill it.
+    """
+
+    def __init__(self) -> None:
+        self.decisions: list[Decision] = []
+
+    def call(self, model: ir.Model) -> PassResult:
+        """Run the pass."""
+        return rewrite_each(self, model, ("ConvTranspose",), _rewrite_narrow)
+
+
+def _rewrite_narrow(graph: ir.Graph, node: ir.Node) -> str:
+    weights = read_constant(node.inputs[1], "weight")
+    channels = weights.shape[1] * node.attributes.get_int("group", 1)
+    if channels >= _VECTOR:
+        raise NotRewritten(f"it has {channels} output channels, enough to fill a vector")
+    return _rewrite(graph, node)
 
 
 def _rewrite(graph: ir.Graph, node: ir.Node) -> str:

@@ -23,8 +23,8 @@ from genx_runtimes.manifest import Manifest, VariantSpec
 from genx_runtimes.session import Array
 from genx_runtimes.tuning import Combination, measure
 
-Form = Literal["auto", "native", "rewritten"]
-FORMS: tuple[Form, ...] = ("auto", "native", "rewritten")
+Form = Literal["auto", "native", "rewritten", "mixed"]
+FORMS: tuple[Form, ...] = ("auto", "native", "rewritten", "mixed")
 PRECISIONS = ("fp32", "fp16", "int8")
 _BATCHES = (1, 8)
 # A second fp32 form must be that much faster to be worth its bytes.
@@ -39,7 +39,7 @@ class VariantReport:
 
     Args:
         name: of the variant.
-        form: "native" or "rewritten".
+        form: "native", or one of `passes.REWRITES`.
         bytes: of its graphs.
         quality: against the original model, on fresh samples.
         layers: how many layers could have changed.
@@ -106,8 +106,8 @@ def extend_bundle(
 ) -> Extended:
     """Return the bundle with the variants `precisions`, in that order.
 
-    With form "auto" both forms of fp32 and int8 are made where the rewrites fired. The faster int8
-    stays; the rewritten fp32 stays beside the native one if it is faster in some engine here.
+    With form "auto" all forms of fp32 and int8 are made that differ. The fastest int8 stays; beside
+    the native fp32 the fastest other form stays if it is faster in the best engine here.
 
     Args:
         manifest: of a bundle with an fp32 variant, its first.
@@ -125,7 +125,7 @@ def extend_bundle(
     base = manifest.variants[0]
     graphs = {name: files[ref.path] for name, ref in base.graphs.items()}
     maker = VariantMaker(manifest, graphs, golden, material, recipe, progress)
-    candidates = _plan(precisions, form, fired=maker.rewrites_fired)
+    candidates = _plan(precisions, form, maker.forms)
     made = _make_all(maker, candidates)
     rest = {path: data for path, data in files.items() if path not in _paths(base)}
     reports = _measure_all(manifest, rest, made, progress)
@@ -148,15 +148,16 @@ def extend_bundle(
 _Parts = tuple[VariantSpec, dict[str, bytes], dict[str, Made]]
 
 
-def _plan(precisions: Sequence[str], form: Form, *, fired: bool) -> list[tuple[str, str]]:
-    """Return the precisions and forms to make; fp16 is for engines that like the rewritten one."""
-    forms = {"auto": ("native", "rewritten"), "native": ("native",), "rewritten": ("rewritten",)}
+def _plan(precisions: Sequence[str], form: Form, different: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the precisions and forms to make; fp16 is for GPUs, in the form that they like."""
+    if form == "auto":
+        wanted: Sequence[str] = different
+    else:
+        wanted = [form] if form in different else ["native"]
     plan = []
     for precision in precisions:
-        wanted = forms[form] if fired else ("native",)
-        if precision == "fp16":
-            wanted = wanted[-1:]
-        plan += [(precision, each) for each in wanted]
+        one = "rewritten" if "rewritten" in wanted else wanted[0]
+        plan += [(precision, each) for each in ([one] if precision == "fp16" else wanted)]
     return plan
 
 
@@ -232,9 +233,9 @@ def _choose(
         first = forms[0]
         chosen["fp32"] = first
         if best != first and _slowness(reports[best], reports[first]) * _WORTH <= 1:
-            chosen["fp32-rewritten"] = best
-        else:
-            dropped += [_compare(reports[k], reports[first]) for k in forms if k != first]
+            chosen[f"fp32-{best[1]}"] = best
+        stay = reports[chosen.get(f"fp32-{best[1]}", first)]
+        dropped += [_compare(reports[k], stay) for k in forms if k not in chosen.values()]
     return chosen, tuple(dropped)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 
 import numpy as np
@@ -17,6 +18,7 @@ from genx_export.quantisation.recipe import Target
 # Operators with weights, and those that only move values and so stay in int8 between them.
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _MOVING = ("Reshape", "Transpose", "Slice", "Squeeze", "Unsqueeze")
+_MOVED = ("DepthToSpace", *_MOVING)
 _SETTINGS = {"WeightSymmetric": True, "QuantizeBias": False}
 
 
@@ -68,9 +70,49 @@ def quantise(
     quantiser.quantize_model()
     quantiser.model.topological_sort()
     made = quantiser.model.model
+    _round_before_moving(made.graph)
     made.producer_name = "genx"
     made.ClearField("producer_version")
     del made.metadata_props[:]
     onnx.checker.check_model(made)
     data: bytes = made.SerializeToString(deterministic=True)
     return data
+
+
+def _round_before_moving(graph: onnx.GraphProto) -> None:
+    """Let pixel shuffles and crops move int8 instead of float32.
+
+    Given: x, DepthToSpace or another operator that only moves values, QuantizeLinear.
+    Result: x, QuantizeLinear, DequantizeLinear, the move, QuantizeLinear, all with one scale: the
+    layer that made x writes int8, and the values are the same.
+    """
+    producers = {name: node for node in graph.node for name in node.output}
+    users = Counter(name for node in graph.node for name in node.input)
+    users.update(output.name for output in graph.output)
+    nodes = []
+    starts: dict[str, onnx.NodeProto] = {}
+    for node in graph.node:
+        if node.op_type != "QuantizeLinear":
+            continue
+        first, moved = node.input[0], None
+        while users[first] == 1 and first in producers and producers[first].op_type in _MOVED:
+            moved = producers[first]
+            first = moved.input[0]
+        if moved is not None and first in producers:
+            starts[moved.output[0]] = node
+    for node in graph.node:
+        quantize = starts.get(node.output[0])
+        if quantize is not None:
+            value = node.input[0]
+            names = [f"{value}/rounded", f"{value}/moved"]
+            for kind, source, name in (
+                ("QuantizeLinear", value, names[0]),
+                ("DequantizeLinear", names[0], names[1]),
+            ):
+                nodes.append(
+                    onnx.helper.make_node(kind, [source, *quantize.input[1:]], [name], name=name)
+                )
+            node.input[0] = names[1]
+        nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from genx_export.bundle_writer import refer
 from genx_export.graph import serialise
-from genx_export.passes import Decision, rewrite
+from genx_export.passes import REWRITES, Decision, rewrite
 from genx_export.passes.name_nodes import NameNodes
 from genx_export.quantisation.calibration import Activation, observe_activations
 from genx_export.quantisation.floor import hold_floor
@@ -84,18 +84,25 @@ class VariantMaker:
         self._recipe = recipe
         self._progress = progress
         self.decisions: dict[str, list[Decision]] = {}
-        self._forms: dict[str, dict[str, bytes]] = {"native": {}, "rewritten": {}}
+        self._forms: dict[str, dict[str, bytes]] = {"native": {}, **{form: {} for form in REWRITES}}
         for name, data in graphs.items():
             model = ir.from_proto(onnx.load_from_string(data))
             named = NameNodes()(model).modified  # layers are known by name
             self._forms["native"][name] = serialise(name, model) if named else data
-            self.decisions[name] = rewrite(model)
-            self._forms["rewritten"][name] = serialise(name, model)
+            for form in REWRITES:
+                changed = model.clone()
+                decisions = rewrite(changed, form)
+                if form == "rewritten":
+                    self.decisions[name] = decisions
+                self._forms[form][name] = serialise(name, changed)
 
     @property
-    def rewrites_fired(self) -> bool:
-        """Whether the rewritten form differs from the native one."""
-        return any(d.fired for decisions in self.decisions.values() for d in decisions)
+    def forms(self) -> tuple[str, ...]:
+        """The forms whose graphs differ, the native one first."""
+        different: dict[tuple[bytes, ...], str] = {}
+        for form, graphs in self._forms.items():
+            different.setdefault(tuple(graphs.values()), form)
+        return tuple(different.values())
 
     def make(
         self, name: str, precision: str, form: str
@@ -105,7 +112,7 @@ class VariantMaker:
         Args:
             name: of the variant.
             precision: "fp32", "fp16" or "int8".
-            form: "native" or "rewritten".
+            form: "native" or one of `REWRITES`.
 
         Raises:
             QualityError: int8 stays below the floor.

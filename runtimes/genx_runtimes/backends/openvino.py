@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _DEVICE = "CPU"
+_Request = tuple["ov.InferRequest", list["ov.ConstOutput"]]
 
 
 class OpenVinoSession:
@@ -40,23 +41,38 @@ class OpenVinoSession:
                 f"openvino",
                 fix="--backend onnxruntime",
             )
-        settings: dict[str, object] = {
+        self._settings: dict[str, object] = {
             "PERFORMANCE_HINT": options.mode.upper(),
             "INFERENCE_NUM_THREADS": options.threads or count_usable_cores(),
             "INFERENCE_PRECISION_HINT": "f32",
         }
         if options.cache:
-            settings["CACHE_DIR"] = str(cache_folder("openvino"))
-        try:
-            core = ov.Core()
-            compiled = core.compile_model(core.read_model(model), _DEVICE, settings)
-            self._request: ov.InferRequest | None = compiled.create_infer_request()
-            self._outputs = [compiled.output(name) for name in self._names]
-        except Exception as err:  # OpenVINO raises RuntimeError and others from C++
-            raise BackendError(
-                f"openvino {ov.__version__} refuses component {component.name!r}: {_last(err)}",
-                fix="--backend onnxruntime, or pip install --upgrade openvino",
-            ) from err
+            self._settings["CACHE_DIR"] = str(cache_folder("openvino"))
+        self._model: bytes | None = model
+        self._batch = options.batch
+        self._requests: dict[int | None, _Request] = {}
+        self._open(self._batch)
+
+    def _open(self, batch: int | None) -> _Request:
+        """Compile the graph for one batch size, or for all, unless that was done before."""
+        if self._model is None:
+            raise BackendError("the session is closed")
+        if batch not in self._requests:
+            try:
+                core = ov.Core()
+                graph = core.read_model(self._model)
+                if batch is not None:
+                    graph.reshape({i.name: [batch, *i.shape[1:]] for i in self.inputs})
+                compiled = core.compile_model(graph, _DEVICE, self._settings)
+                outputs = [compiled.output(name) for name in self._names]
+                self._requests[batch] = compiled.create_infer_request(), outputs
+            except Exception as err:  # OpenVINO raises RuntimeError and others from C++
+                raise BackendError(
+                    f"openvino {ov.__version__} refuses component {self._component.name!r}: "
+                    f"{_last(err)}",
+                    fix="--backend onnxruntime, or pip install --upgrade openvino",
+                ) from err
+        return self._requests[batch]
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -70,21 +86,21 @@ class OpenVinoSession:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the graph once, see `Session.run`; one call at a time."""
-        if self._request is None:
-            raise BackendError("the session is closed")
-        check_feeds(self._component, feeds)
+        batch = check_feeds(self._component, feeds)
+        request, outputs = self._open(batch if batch == self._batch else None)
         try:
             # Inputs are read where they lie; outputs are copied, the next call writes over them.
-            results = self._request.infer(dict(feeds), share_inputs=True, share_outputs=False)
+            results = request.infer(dict(feeds), share_inputs=True, share_outputs=False)
         except Exception as err:
             raise BackendError(
                 f"openvino failed in component {self._component.name!r}: {_last(err)}"
             ) from err
-        return {name: results[port] for name, port in zip(self._names, self._outputs, strict=True)}
+        return {name: results[port] for name, port in zip(self._names, outputs, strict=True)}
 
     def close(self) -> None:
         """Free the graph."""
-        self._request = None
+        self._model = None
+        self._requests.clear()
 
     def __enter__(self) -> Self:
         return self

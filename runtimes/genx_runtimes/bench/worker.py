@@ -79,6 +79,7 @@ def prepare_genx(case: Case) -> Iterator[Prepared]:
         backend=case.backend,
         precision=case.precision,
         options=SessionOptions(threads=case.threads),
+        batch=case.batch,
     ) as sampler:
         stream = sampler.sample(
             case.batch * _ENDLESS, seed=case.seed, start=case.start, batch=case.batch

@@ -1,8 +1,10 @@
 """Measure the trained samples through their bundles: `python -m samples.evaluate`.
 
-Prints one table and exits with 1 if a figure misses its bar.
+Prints one table and exits with 1 if a figure misses its bar. With `--precision int8` the bundles
+hold the quantised models alone.
 """
 
+import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -95,10 +97,12 @@ def coverage(named: Labels, codes: Labels) -> float:
     return len(set(table.argmax(axis=1))) / DIGITS
 
 
-def draw(model: str, folder: Path, **conditions: str) -> Iterator[dict[str, NDArray[np.generic]]]:
+def draw(
+    model: str, folder: Path, precision: str, **conditions: str
+) -> Iterator[dict[str, NDArray[np.generic]]]:
     """Export a sample's model and yield batches: its inputs, and `image` (B, 1, 32, 32) in 0..1."""
     path = folder / f"{model}.genx"
-    export(SAMPLES / model, path, force=True)
+    export(SAMPLES / model, path, precision=(precision,), force=True)
     with open_bundle(path).sampler() as sampler:
         assert sampler.manifest.output.range is not None
         low, high = sampler.manifest.output.range
@@ -106,22 +110,23 @@ def draw(model: str, folder: Path, **conditions: str) -> Iterator[dict[str, NDAr
             yield {**batch.feeds, "image": (batch.output.astype(np.float32) - low) / (high - low)}
 
 
-def evaluate(folder: Path) -> list[Figure]:
+def evaluate(folder: Path, precision: str = "fp32") -> list[Figure]:
     """Measure all samples.
 
     Args:
         folder: where the bundles are written.
+        precision: of the bundles.
     """
     judge = Judge()
     _, held_out = load_digits().split()
     images, labels = held_out.images.numpy(), held_out.labels.numpy()
     accuracy = agreement(judge.name(images), labels)
 
-    drawn = _join(draw("dcgan", folder, label="balanced"))
+    drawn = _join(draw("dcgan", folder, precision, label="balanced"))
     dcgan = agreement(judge.name(drawn["image"]), drawn["label"])
-    drawn = _join(draw("vae", folder))
+    drawn = _join(draw("vae", folder, precision))
     vae = smallest_share(judge.name(drawn["image"]))
-    drawn = _join(draw("infogan", folder, category="balanced"))
+    drawn = _join(draw("infogan", folder, precision, category="balanced"))
     named, codes = judge.name(drawn["image"]), drawn["category"].argmax(axis=1)
     return [
         Figure(name="classifier: held-out digits named rightly", value=accuracy, bar=0.97),
@@ -149,8 +154,11 @@ def _join(batches: Iterator[dict[str, NDArray[np.generic]]]) -> dict[str, NDArra
 
 def main() -> int:
     """Print the table; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "fp16", "int8"))
+    precision = parser.parse_args().precision
     with tempfile.TemporaryDirectory() as name:
-        figures = evaluate(Path(name))
+        figures = evaluate(Path(name), precision)
     print(f"{'':44}{'value':>8}{'bar':>8}{'real':>8}")
     for figure in figures:
         real = "" if figure.real is None else f"{figure.real:.1%}"

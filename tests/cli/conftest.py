@@ -111,6 +111,12 @@ class Done:
 Run = Callable[..., Done]
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing that was measured before, or is now, stay in the user's cache."""
+    monkeypatch.setenv("GENX_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _hear_ctrl_c() -> Iterator[None]:
     """Let SIGINT reach child processes: what a shell runs in the background ignores it."""

@@ -11,14 +11,14 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from genx_export.bundle_writer import refer, write_bundle
+from genx_export.bundle_writer import write_bundle
 from genx_export.passes import Decision
 from genx_export.quantisation.material import Material
 from genx_export.quantisation.recipe import QuantisationRecipe
 from genx_export.quantisation.variants import Made, VariantMaker
 from genx_runtimes.bundle import open_bundle
 from genx_runtimes.cpu import count_usable_cores
-from genx_runtimes.errors import InputError, QualityError
+from genx_runtimes.errors import InputError
 from genx_runtimes.manifest import Manifest, VariantSpec
 from genx_runtimes.session import Array
 from genx_runtimes.tuning import Combination, measure
@@ -125,158 +125,125 @@ def extend_bundle(
     base = manifest.variants[0]
     graphs = {name: files[ref.path] for name, ref in base.graphs.items()}
     maker = VariantMaker(manifest, graphs, golden, material, recipe, progress)
-    candidates = _plan(precisions, form, maker.forms)
-    made = _make_all(maker, candidates)
     rest = {path: data for path, data in files.items() if path not in _paths(base)}
-    reports = _measure_all(manifest, rest, made, progress)
-    chosen, dropped = _choose(reports, made, precisions)
-    variants, kept_files = [], dict(rest)
-    for name, key in chosen.items():
-        variant, data, _ = made[key]
-        variant, data = _rename(variant, data, name)
-        variants.append(variant)
-        kept_files |= data
+    plan = _plan(precisions, form, maker.forms)
+    chosen, dropped = _choose(plan, _screen(manifest, rest, maker, plan, progress))
+    made = {name: maker.make(name, *key) for name, key in chosen.items()}
+    fastest = _measure_all(manifest, rest, {n: parts[:2] for n, parts in made.items()}, progress)
     return Extended(
-        manifest=replace(manifest, variants=tuple(variants)),
-        files=kept_files,
-        variants=tuple(_named(reports[key], name) for name, key in chosen.items()),
+        manifest=replace(manifest, variants=tuple(variant for variant, _, _ in made.values())),
+        files=rest | {path: data for _, part, _ in made.values() for path, data in part.items()},
+        variants=tuple(_report(*made[name], fastest[name]) for name in chosen),
         decisions=maker.decisions,
         dropped=dropped,
     )
 
 
-_Parts = tuple[VariantSpec, dict[str, bytes], dict[str, Made]]
+_Parts = tuple[VariantSpec, dict[str, bytes]]
+_Key = tuple[str, str]  # precision and form
+_Speeds = Mapping[int, Combination]
 
 
-def _plan(precisions: Sequence[str], form: Form, different: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the precisions and forms to make; fp16 is for GPUs, in the form that they like."""
-    if form == "auto":
-        wanted: Sequence[str] = different
-    else:
-        wanted = [form] if form in different else ["native"]
-    plan = []
-    for precision in precisions:
-        one = "rewritten" if "rewritten" in wanted else wanted[0]
-        plan += [(precision, each) for each in ([one] if precision == "fp16" else wanted)]
-    return plan
+def _plan(precisions: Sequence[str], form: Form, different: Sequence[str]) -> dict[str, list[str]]:
+    """Return the forms to try of each precision; fp16 is for GPUs, in the form that they like."""
+    wanted = list(different) if form == "auto" else [form if form in different else "native"]
+    one = ["rewritten" if "rewritten" in wanted else wanted[0]]
+    return {precision: one if precision == "fp16" else wanted for precision in precisions}
 
 
-def _make_all(
-    maker: VariantMaker, candidates: Sequence[tuple[str, str]]
-) -> dict[tuple[str, str], _Parts]:
-    """Make the candidates; a form whose quality is too low may fail if the other one holds."""
-    made: dict[tuple[str, str], _Parts] = {}
-    failures: dict[str, QualityError] = {}
-    for precision, form in candidates:
-        try:
-            made[precision, form] = maker.make(f"{precision}-{form}", precision, form)
-        except QualityError as err:
-            failures[precision] = err
-    for precision, failure in failures.items():
-        if not any(p == precision for p, _ in made):
-            raise failure
-    return made
+def _screen(
+    manifest: Manifest,
+    rest: Mapping[str, bytes],
+    maker: VariantMaker,
+    plan: Mapping[str, Sequence[str]],
+    progress: Progress,
+) -> dict[_Key, _Speeds]:
+    """Measure the forms of each precision that has a choice, as sketches, which are as fast."""
+    keys = [(p, form) for p, forms in plan.items() if len(forms) > 1 for form in forms]
+    if not keys:
+        return {}
+    progress("trying forms of the graphs")
+    sketches = {f"{p}-{form}": maker.sketch(f"{p}-{form}", p, form) for p, form in keys}
+    speeds = _measure_all(manifest, rest, sketches, progress)
+    return {key: speeds["-".join(key)] for key in keys}
 
 
 def _measure_all(
     manifest: Manifest,
     rest: Mapping[str, bytes],
-    made: Mapping[tuple[str, str], _Parts],
+    made: Mapping[str, _Parts],
     progress: Progress,
-) -> dict[tuple[str, str], VariantReport]:
-    """Measure the latency of all candidates in every engine that is here."""
+) -> dict[str, dict[int, Combination]]:
+    """Return the fastest engine of each variant at some batch sizes."""
     files = dict(rest)
-    for _, data, _ in made.values():
+    for _, data in made.values():
         files |= data
-    every = replace(manifest, variants=tuple(variant for variant, _, _ in made.values()))
-    names = [variant.name for variant in every.variants]
+    every = replace(manifest, variants=tuple(variant for variant, _ in made.values()))
     bounds, cores = manifest.batch, count_usable_cores()
     batches = sorted({min(max(b, bounds.min), bounds.max) for b in _BATCHES})
-    fastest: dict[str, dict[int, Combination]] = {name: {} for name in names}
+    fastest: dict[str, dict[int, Combination]] = {name: {} for name in made}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "candidates.genx"
         write_bundle(path, every, files)
         bundle = open_bundle(path)
         for batch in batches:
-            found = measure(bundle, names, batch=batch, threads=cores, progress=progress)
+            found = measure(bundle, list(made), batch=batch, threads=cores, progress=progress)
             for combination in found:
                 fastest[combination.variant].setdefault(batch, combination)
-    return {
-        key: VariantReport(
-            name=variant.name,
-            form=variant.form,
-            bytes=sum(ref.bytes for ref in variant.graphs.values()),
-            quality=variant.quality,
-            layers=sum(m.layers for m in parts.values()),
-            kept=tuple(layer for m in parts.values() for layer in m.kept),
-            fastest=fastest[variant.name],
-        )
-        for key, (variant, _, parts) in made.items()
-    }
+    return fastest
 
 
 def _choose(
-    reports: Mapping[tuple[str, str], VariantReport],
-    made: Mapping[tuple[str, str], _Parts],
-    precisions: Sequence[str],
-) -> tuple[dict[str, tuple[str, str]], tuple[str, ...]]:
-    """Return {name in the bundle: candidate}, and what was dropped and why."""
-    chosen: dict[str, tuple[str, str]] = {}
+    plan: Mapping[str, Sequence[str]], speeds: Mapping[_Key, _Speeds]
+) -> tuple[dict[str, _Key], tuple[str, ...]]:
+    """Return {name in the bundle: precision and form}, and what was left out and why."""
+    chosen: dict[str, _Key] = {}
     dropped = []
-    for precision in precisions:
-        forms = [key for key in made if key[0] == precision]
-        best = min(forms, key=lambda key: _slowness(reports[key], reports[forms[0]]))
-        if precision != "fp32":
-            chosen[precision] = best
-            dropped += [_compare(reports[k], reports[best]) for k in forms if k != best]
+    for precision, forms in plan.items():
+        first = (precision, forms[0])
+        chosen[precision] = first
+        if len(forms) == 1:
             continue
-        first = forms[0]
-        chosen["fp32"] = first
-        if best != first and _slowness(reports[best], reports[first]) * _WORTH <= 1:
-            chosen[f"fp32-{best[1]}"] = best
-        stay = reports[chosen.get(f"fp32-{best[1]}", first)]
-        dropped += [_compare(reports[k], stay) for k in forms if k not in chosen.values()]
+        slowness = {f: _compare(speeds[precision, f], speeds[first]) for f in forms}
+        best = min(forms, key=slowness.__getitem__)
+        if precision != "fp32":
+            chosen[precision] = (precision, best)
+        elif slowness[best] * _WORTH <= 1:
+            chosen[f"fp32-{best}"] = (precision, best)
+        stay = min(slowness[f] for f in forms if (precision, f) in chosen.values())
+        dropped += [
+            f"{precision} {f}: {slowness[f] / stay:.2f} x the time of the form that stays, each in "
+            f"its best engine here"
+            for f in forms
+            if (precision, f) not in chosen.values()
+        ]
     return chosen, tuple(dropped)
 
 
-def _slowness(report: VariantReport, reference: VariantReport) -> float:
+def _compare(speeds: _Speeds, reference: _Speeds) -> float:
     """Return the geometric mean over batch sizes of latency over that of the reference."""
-    ratios = [
-        math.log(report.latency_ms(b) / reference.latency_ms(b))
-        for b in report.fastest
-        if report.latency_ms(b) < math.inf and reference.latency_ms(b) < math.inf
-    ]
-    return math.exp(sum(ratios) / len(ratios)) if ratios else math.inf
+    ratios = []
+    for batch, found in speeds.items():
+        other = reference[batch].p50_ms
+        if found.p50_ms is None or other is None:
+            return math.inf
+        ratios.append(math.log(found.p50_ms / other))
+    return math.exp(sum(ratios) / len(ratios))
 
 
-def _compare(report: VariantReport, better: VariantReport) -> str:
-    return (
-        f"{report.name}: {_slowness(report, better):.2f} x the time of {better.name} in the best "
-        f"engine here"
+def _report(
+    variant: VariantSpec, _: object, parts: Mapping[str, Made], fastest: _Speeds
+) -> VariantReport:
+    return VariantReport(
+        name=variant.name,
+        form=variant.form,
+        bytes=sum(ref.bytes for ref in variant.graphs.values()),
+        quality=variant.quality,
+        layers=sum(m.layers for m in parts.values()),
+        kept=tuple(layer for m in parts.values() for layer in m.kept),
+        fastest=fastest,
     )
 
 
 def _paths(variant: VariantSpec) -> set[str]:
     return {ref.path for ref in variant.graphs.values()}
-
-
-def _rename(
-    variant: VariantSpec, files: Mapping[str, bytes], name: str
-) -> tuple[VariantSpec, dict[str, bytes]]:
-    """Give a variant its name in the bundle, and its files theirs."""
-    paths = {c: f"graphs/{name}/{c}.onnx" for c in variant.graphs}
-    renamed = {paths[c]: files[ref.path] for c, ref in variant.graphs.items()}
-    graphs = {c: refer(paths[c], renamed[paths[c]]) for c in paths}
-    return replace(variant, name=name, graphs=graphs), renamed
-
-
-def _named(report: VariantReport, name: str) -> VariantReport:
-    return VariantReport(
-        name=name,
-        form=report.form,
-        bytes=report.bytes,
-        quality=report.quality,
-        layers=report.layers,
-        kept=report.kept,
-        fastest=report.fastest,
-    )

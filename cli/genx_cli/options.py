@@ -50,9 +50,8 @@ MinPsnr = Annotated[
 MinSsim = Annotated[
     float | None, typer.Option("--min-ssim", help="Quality floor: mean SSIM of images.")
 ]
-Samples = Annotated[
-    int, typer.Option(help="Samples to calibrate with, and to measure the quality on.")
-]
+Samples = Annotated[int, typer.Option(help="Samples to measure the quality on.")]
+Calibration = Annotated[int, typer.Option(help="Samples to find the ranges of int8 with.")]
 Estimator = Annotated[
     str,
     typer.Option(help="How ranges are found: minmax, percentile, entropy, mse; auto: the best."),

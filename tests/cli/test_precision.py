@@ -14,7 +14,7 @@ from tests.cli.conftest import DATA, Run
 from genx_runtimes.bundle import Bundle, open_bundle
 from genx_runtimes.tuning import Combination
 
-FEW = ("--samples", "16")
+FEW = ("--samples", "16", "--calibration", "16")
 
 
 @pytest.fixture(autouse=True)

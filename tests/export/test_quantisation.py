@@ -101,6 +101,7 @@ def test_distance_tells_a_shift_from_chance() -> None:
     ("fields", "message"),
     [
         ({"samples": 3}, "samples is 3"),
+        ({"calibration": 3}, "calibration is 3"),
         ({"estimator": "guess"}, "unknown estimator 'guess'"),
         ({"percentile": 30.0}, "percentile is 30"),
         ({"min_ssim": 1.5}, "min_ssim is 1.5"),
@@ -155,7 +156,7 @@ def test_the_floor_of_similarity() -> None:
 
 
 def test_calibration_covers_every_class_and_sees_every_tensor(bundle: Bundle) -> None:
-    recipe = QuantisationRecipe(samples=32)
+    recipe = QuantisationRecipe(samples=32, calibration=32)
     material = draw_from_bundle(bundle, find_base(bundle.manifest), recipe)["generator"]
     assert set(np.bincount(material.calibration["label"])) == {8}
     assert not np.array_equal(material.calibration["z"], material.fresh["z"])
@@ -174,7 +175,7 @@ def test_calibration_covers_every_class_and_sees_every_tensor(bundle: Bundle) ->
 def test_int8_is_close_and_a_wrong_range_is_not(
     bundle: Bundle, target: Target, engine: str
 ) -> None:
-    recipe = QuantisationRecipe(samples=32)
+    recipe = QuantisationRecipe(samples=32, calibration=32)
     spec = bundle.manifest.component("generator")
     material = draw_from_bundle(bundle, find_base(bundle.manifest), recipe)["generator"]
     model = bundle.read_graph("generator")

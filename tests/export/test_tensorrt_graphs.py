@@ -12,7 +12,7 @@ from genx_runtimes.bundle import open_bundle
 from genx_runtimes.manifest import BatchBounds, ComponentSpec
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-RECIPE = QuantisationRecipe(target="tensorrt", samples=32)
+RECIPE = QuantisationRecipe(target="tensorrt", samples=32, calibration=32)
 # TensorRT takes the first logger of a process and no other.
 LOGGER = trt.Logger(trt.Logger.ERROR)
 
@@ -50,7 +50,7 @@ def test_every_sample_is_accepted(sample: str, precision: str, tmp_path: Path) -
 
 def test_a_graph_for_the_cpu_is_not(tmp_path: Path) -> None:
     path = tmp_path / "x.genx"
-    recipe = QuantisationRecipe(target="cpu", samples=32)
+    recipe = QuantisationRecipe(target="cpu", samples=32, calibration=32)
     export(SAMPLES / "dcgan", path, precision=("int8",), form="rewritten", recipe=recipe)
     bundle = open_bundle(path)
     spec = bundle.manifest.component("generator")

@@ -18,7 +18,7 @@ from genx_runtimes.verify import verify_bundle
 
 TINY = Path(__file__).parent.parent / "data" / "tiny.genx"
 FLAGS: dict[str, Any] = {"priors": ["z=normal:8", "label=categorical:4"], "output": "image:-1..1"}
-RECIPE = QuantisationRecipe(samples=16)
+RECIPE = QuantisationRecipe(samples=16, calibration=16)
 
 
 def fake_measure(faster: Sequence[str]) -> Callable[..., tuple[Combination, ...]]:
@@ -131,7 +131,7 @@ def test_a_bundle_is_quantised_in_place_or_not_at_all(tmp_path: Path, measured: 
     shutil.copytree(TINY, path)
     before = open_bundle(path).digest
     with pytest.raises(QualityError, match="the floor is 200 dB"):
-        quantize(path, recipe=QuantisationRecipe(samples=16, min_psnr_db=200))
+        quantize(path, recipe=QuantisationRecipe(samples=16, calibration=16, min_psnr_db=200))
     with pytest.raises(InputError, match="unknown precision 'int9'"):
         quantize(path, precision=("int9",))
     with pytest.raises(InputError, match="expected each once"):

@@ -9,6 +9,7 @@ import typer
 
 from genx_cli.options import (
     AsJson,
+    Calibration,
     Estimator,
     Explain,
     FormName,
@@ -76,6 +77,7 @@ def export(  # noqa: PLR0913 - one parameter a flag
     min_psnr: MinPsnr = 35.0,
     min_ssim: MinSsim = None,
     samples: Samples = 256,
+    calibration: Calibration = 64,
     estimator: Estimator = "auto",
     explain: Explain = False,
     as_zip: Annotated[bool, typer.Option("--zip", help="Write one file, not a folder.")] = False,
@@ -97,6 +99,7 @@ def export(  # noqa: PLR0913 - one parameter a flag
             min_psnr_db=min_psnr,
             min_ssim=min_ssim,
             samples=samples,
+            calibration=calibration,
             estimator=estimator,
         )
         report = run_export(

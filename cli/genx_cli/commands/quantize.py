@@ -10,6 +10,7 @@ import typer
 from genx_cli.options import (
     AsJson,
     BundlePath,
+    Calibration,
     Estimator,
     Explain,
     FormName,
@@ -36,6 +37,7 @@ def quantize(  # noqa: PLR0913 - one parameter a flag
     min_psnr: MinPsnr = 35.0,
     min_ssim: MinSsim = None,
     samples: Samples = 256,
+    calibration: Calibration = 64,
     estimator: Estimator = "auto",
     explain: Explain = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing bundle.")] = False,
@@ -68,6 +70,7 @@ def quantize(  # noqa: PLR0913 - one parameter a flag
                 min_psnr_db=min_psnr,
                 min_ssim=min_ssim,
                 samples=samples,
+                calibration=calibration,
                 estimator=estimator,
             ),
             force=force,

@@ -30,6 +30,9 @@ _BATCHES = (1, 8)
 # A second fp32 form must be that much faster to be worth its bytes.
 _WORTH = 1.03
 
+# Where one call takes that long, larger batches are no faster for each sample, and take minutes.
+_SLOW_MS = 20.0
+
 Progress = Callable[[str], None]
 
 
@@ -146,7 +149,9 @@ _Speeds = Mapping[int, Combination]
 
 def _plan(precisions: Sequence[str], form: Form, different: Sequence[str]) -> dict[str, list[str]]:
     """Return the forms to try of each precision; fp16 is for GPUs, in the form that they like."""
-    wanted = list(different) if form == "auto" else [form if form in different else "native"]
+    wanted: list[str] = (
+        list(different) if form == "auto" else [form if form in different else "native"]
+    )
     one = ["rewritten" if "rewritten" in wanted else wanted[0]]
     return {precision: one if precision == "fp16" else wanted for precision in precisions}
 
@@ -190,6 +195,8 @@ def _measure_all(
             found = measure(bundle, list(made), batch=batch, threads=cores, progress=progress)
             for combination in found:
                 fastest[combination.variant].setdefault(batch, combination)
+            if found and (found[0].p50_ms or 0.0) > _SLOW_MS:
+                break
     return fastest
 
 

@@ -42,8 +42,8 @@ def draw_from_model(
 ) -> dict[str, Material]:
     """Run the original model on its own prior; return the material of each component."""
     sides = []
-    for seed in (recipe.seed, recipe.seed + 1):
-        latents = _draw(model, seed, _fit(recipe.samples, bounds))
+    for seed, count in _seeds(recipe):
+        latents = _draw(model, seed, _fit(count, bounds))
         fed = feed_components(model, latents, size=_pass_size(bounds))
         sides.append({f.component.name: f for f in fed})
     made = {}
@@ -79,10 +79,7 @@ def draw_from_bundle(
     """Run a bundle's fp32 variant, which equals the original model up to its tolerance."""
     manifest = bundle.manifest
     graphs = {c.name: bundle.read_graph(c.name, base.name) for c in manifest.components}
-    sides = [
-        _run_bundle(manifest, graphs, seed, recipe.samples)
-        for seed in (recipe.seed, recipe.seed + 1)
-    ]
+    sides = [_run_bundle(manifest, graphs, seed, count) for seed, count in _seeds(recipe)]
     return {
         name: Material(calibration=feeds, calibrated=outputs, fresh=fresh, expected=expected)
         for (name, (feeds, outputs)), (fresh, expected) in zip(
@@ -102,6 +99,11 @@ def run_in_passes(
         for first in range(0, count, size)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _seeds(recipe: QuantisationRecipe) -> list[tuple[int, int]]:
+    """Return seed and number of the samples for calibration, and of those for the quality."""
+    return [(recipe.seed, recipe.calibration), (recipe.seed + 1, recipe.samples)]
 
 
 def _draw(model: LoadedModel | Manifest, seed: int, count: int) -> dict[str, Array]:

@@ -119,8 +119,9 @@ def measure_quality(
     ssim = measure_ssim(got, expected, scale) if image and finite else None
     distance = None
     if others is not None and finite:
-        chance = measure_distance(others[: len(expected)], expected[: len(others)])
-        distance = measure_distance(got, expected) / chance if chance else None
+        count = min(len(others), len(expected))
+        chance = measure_distance(others[:count], expected[:count])
+        distance = measure_distance(got[:count], expected[:count]) / chance if chance else None
     return Quality(
         psnr_db=float(psnr.mean()),
         worst_psnr_db=float(psnr.min()),

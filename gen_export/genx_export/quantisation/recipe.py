@@ -20,7 +20,8 @@ class QuantisationRecipe:
 
     Args:
         target: which engines the graph is for; see `int8.quantise`.
-        samples: how many samples the ranges are taken from, and how many the quality.
+        samples: how many samples the quality is measured on.
+        calibration: how many the ranges are taken from.
         seed: of the calibration samples; the quality is measured on those of `seed + 1`.
         estimator: how ranges are found; "auto" takes the one that measures best.
         percentile: of |x|, for that estimator.
@@ -30,6 +31,7 @@ class QuantisationRecipe:
 
     target: Target = "cpu"
     samples: int = 256
+    calibration: int = 64
     seed: int = 2
     estimator: Estimator = "auto"
     percentile: float = 99.99
@@ -39,8 +41,9 @@ class QuantisationRecipe:
     def __post_init__(self) -> None:
         if self.target not in TARGETS:
             raise InputError(f"unknown target {self.target!r}", fix=f"one of {', '.join(TARGETS)}")
-        if self.samples < _FEWEST:
-            raise InputError(f"samples is {self.samples}, expected {_FEWEST} or more")
+        for name in ("samples", "calibration"):
+            if getattr(self, name) < _FEWEST:
+                raise InputError(f"{name} is {getattr(self, name)}, expected {_FEWEST} or more")
         if self.estimator not in ESTIMATORS:
             raise InputError(
                 f"unknown estimator {self.estimator!r}", fix=f"one of {', '.join(ESTIMATORS)}"

@@ -254,6 +254,23 @@ def test_pointwise_operators_move_in_front_of_the_shuffle(
         assert operators(model)[-2:] == ["DepthToSpace", "Slice"]
 
 
+def test_a_slice_of_channels_is_no_shuffle() -> None:
+    class Sliced(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.ConvTranspose2d(4, 6, 4, 2, 1)
+            self.scale = nn.Parameter(torch.randn(3, 1, 1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.relu(self.layer(x)[:, :3] * self.scale)
+
+    module, x = Sliced(), torch.randn(2, 4, 3, 5)
+    model = export(module, x)
+    assert not fired(rewrite(model), "MovePointwise")
+    with torch.inference_mode():
+        assert_equal(run(model, x), module(x).numpy())
+
+
 def test_a_shared_value_is_not_moved() -> None:
     class Shared(nn.Module):
         def __init__(self) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes import InPlacePass, PassResult
 
 from genx_export.passes.decision import Decision, NotRewritten, rewrite_each
-from genx_export.passes.weights import add_constant, read_constant
+from genx_export.passes.weights import add_constant, read_constant, read_optional
 
 _UNARY = frozenset(
     (
@@ -23,8 +23,8 @@ _BINARY = frozenset(["Add", "Sub", "Mul", "Div", "PRelu"])
 class MovePointwise(InPlacePass):
     """Apply activations and per-channel scales before pixels are moved instead of after.
 
-    Given: DepthToSpace or Slice followed by an activation, or by Add, Sub, Mul, Div or PRelu with a
-    constant for all values or one for each channel.
+    Given: DepthToSpace, or the crop behind it, followed by an activation, or by Add, Sub, Mul, Div
+    or PRelu with a constant for all values or one for each channel.
     Result: the two in the other order; the constants of channels are repeated for each phase.
     """
 
@@ -41,10 +41,9 @@ def _move(graph: ir.Graph, node: ir.Node) -> str:
     while True:
         try:
             passed.append(_swap(graph, node))
-        except NotRewritten as why:
+        except NotRewritten:
             if not passed:
                 raise
-            del why
             return f"moved in front of {', '.join(passed)}"
 
 
@@ -55,7 +54,7 @@ def _swap(graph: ir.Graph, node: ir.Node) -> str:
         at = next((i for i, v in enumerate(node.inputs) if v is not None and v.producer()), 0)
     value = node.inputs[at]
     shuffle = value.producer() if value is not None else None
-    if value is None or shuffle is None or shuffle.op_type not in ("DepthToSpace", "Slice"):
+    if value is None or shuffle is None or not _moves_pixels(shuffle):
         raise NotRewritten("it does not follow a shuffle")
     if len(list(value.uses())) != 1 or value.is_graph_output():
         raise NotRewritten("the shuffled value has another user")
@@ -78,6 +77,16 @@ def _swap(graph: ir.Graph, node: ir.Node) -> str:
     graph.remove(node)
     graph.insert_before(shuffle, node)
     return str(shuffle.op_type)
+
+
+def _moves_pixels(node: ir.Node) -> bool:
+    """Whether a node is a pixel shuffle, or the crop behind one; other slices drop channels."""
+    if node.op_type != "Slice":
+        return node.op_type == "DepthToSpace"
+    source = node.inputs[0].producer() if node.inputs[0] is not None else None
+    axes = read_optional(node, 3, "axes")
+    behind = source is not None and source.op_type == "DepthToSpace"
+    return behind and axes is not None and min(axes.tolist()) >= 2
 
 
 def _repeat(constant: NDArray[np.generic], shuffle: ir.Node) -> NDArray[np.generic]:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import InPlacePass, PassResult
 
 from genx_export.passes.decision import Decision, NotRewritten, rewrite_each
 from genx_export.passes.shuffle import crop, order_channels, shuffle_phases
-from genx_export.passes.subpixel import TransposedAxis, split_phases, split_weights
+from genx_export.passes.subpixel import (
+    SubpixelAxis,
+    TransposedAxis,
+    split_phases,
+    split_weights,
+)
 from genx_export.passes.weights import add_constant, read_constant, read_optional, replace_node
 
+# Float32 or int32 values in a vector of AVX-512.
 _VECTOR = 16
 
 
@@ -122,7 +130,7 @@ def read_axes(node: ir.Node, kernel: tuple[int, ...]) -> list[TransposedAxis]:
     ]
 
 
-def _grid_sizes(value: ir.Value | None, axes: list) -> list[int | None]:  # type: ignore[type-arg]
+def _grid_sizes(value: ir.Value | None, axes: Sequence[SubpixelAxis]) -> list[int | None]:
     """Return the sizes of the convolution's output, None where they are not fixed."""
     if value is None or value.shape is None:
         return [None] * len(axes)

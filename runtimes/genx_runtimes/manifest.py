@@ -112,7 +112,7 @@ class VariantSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     quality: dict[str, float]
     form: str = "native"
     min_psnr_db: float | None = None
-    recipe: dict[str, str | int | float | None] = {}
+    recipe: dict[str, bool | str | int | float | None] = {}
     kept: dict[str, tuple[str, ...]] = {}
 
 

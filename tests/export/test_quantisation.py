@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.parser
 import pytest
 
 from genx_export import export
 from genx_export.quantisation.calibration import Activation, observe_activations
 from genx_export.quantisation.floor import hold_floor
 from genx_export.quantisation.half import halve
-from genx_export.quantisation.int8 import list_layers, quantise
+from genx_export.quantisation.int8 import list_joins, list_layers, quantise
 from genx_export.quantisation.material import draw_from_bundle, find_base, run_in_passes
 from genx_export.quantisation.quality import (
     Quality,
@@ -27,6 +28,7 @@ from genx_export.quantisation.recipe import QuantisationRecipe, Target
 from genx_runtimes.backends import open_session
 from genx_runtimes.bundle import Bundle, open_bundle
 from genx_runtimes.errors import InputError, QualityError
+from genx_runtimes.manifest import BatchBounds
 
 
 @pytest.fixture
@@ -214,6 +216,35 @@ def test_what_an_int8_graph_holds(bundle: Bundle) -> None:
             assert all(constants[name].dtype == np.float32 for name in node.input[2:])
         if node.name == layers[-1]:
             assert constants[node.input[1]].dtype == np.float32
+
+
+def test_residual_additions_in_int8(tmp_path: Path) -> None:
+    text = (
+        '<ir_version: 9, opset_import: ["" : 20]> '
+        "g (float[batch,4,6,6] x) => (float[batch,4,6,6] y) <float[4,4,3,3] w, float[1,4,1,1] b> {"
+        "a = Conv<pads=[1,1,1,1]>(x, w)  shifted = Add(a, b)  y = Add(shifted, x)}"
+    )
+    model = onnx.parser.parse_model(text)
+    for index, name in enumerate(("", "shift", "join")):
+        model.graph.node[index].name = name or "conv"
+    random = np.random.default_rng(0)
+    arrays = {"w": random.normal(0, 0.2, (4, 4, 3, 3)), "b": random.normal(size=(1, 4, 1, 1))}
+    del model.graph.initializer[:]
+    for name, array in arrays.items():
+        tensor = onnx.numpy_helper.from_array(array.astype(np.float32), name)
+        model.graph.initializer.append(tensor)
+    data = model.SerializeToString()
+    assert list_joins(data) == ["join"]
+    x = random.standard_normal((8, 4, 6, 6)).astype(np.float32)
+    ranges = estimate_ranges(
+        observe_activations(data, {"x": x}, BatchBounds(min=1, max=8)), "minmax"
+    )
+    plain, joined = (onnx.load_from_string(quantise(data, ranges, joins=j)) for j in (False, True))
+    for made, rounded in ((plain, False), (joined, True)):
+        producers = {name: node.op_type for node in made.graph.node for name in node.output}
+        (join,) = (node for node in made.graph.node if node.name == "join")
+        found = [producers.get(name) == "DequantizeLinear" for name in join.input]
+        assert all(found) is rounded
 
 
 def make_wide_graph(factor: float) -> bytes:

@@ -71,7 +71,7 @@ def test_a_bundle_with_three_precisions(models: str, tmp_path: Path, measured: o
     assert int8.quality["psnr_db"] >= 35
     assert int8.min_psnr_db is not None
     assert [v.name for v in report.variants] == ["fp32", "fp16", "int8"]
-    assert any("int8 native: 2.00 x" in line for line in report.dropped)
+    assert any("int8-native: 2.00 x" in line for line in report.dropped)
 
 
 def test_int8_that_is_broken_does_not_verify(models: str, tmp_path: Path, measured: object) -> None:

@@ -44,6 +44,12 @@ def inspect(bundle: BundlePath, json: AsJson = False, quiet: Quiet = False) -> N
             f"  {variant.name}: {size / 1e6:.2f} MB, max error {error:.1e} against "
             f"{manifest.golden.reference}, allowed {variant.tolerance:.0e}"
         )
+        if variant.precision != "fp32" or variant.form != "native":
+            psnr = variant.quality.get("psnr_db")
+            close = "" if psnr is None else f", {psnr:.1f} dB mean PSNR on fresh samples"
+            sink.say(f"    {variant.form} form{close}")
+        for name, layers in variant.kept.items():
+            sink.say(f"    {name}: {', '.join(layers)} stayed in fp32")
     sink.say("made by\n  " + ", ".join(f"{name} {v}" for name, v in manifest.made_by.items()))
     sink.say(f"next: {suggest_sampling(bundle, manifest)}")
     sink.finish({"digest": opened.digest, "manifest": msgspec.to_builtins(manifest)})

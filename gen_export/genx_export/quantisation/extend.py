@@ -15,10 +15,10 @@ from genx_export.bundle_writer import write_bundle
 from genx_export.passes import Decision
 from genx_export.quantisation.material import Material
 from genx_export.quantisation.recipe import QuantisationRecipe
-from genx_export.quantisation.variants import Made, VariantMaker
+from genx_export.quantisation.variants import Choice, Made, VariantMaker
 from genx_runtimes.bundle import open_bundle
 from genx_runtimes.cpu import count_usable_cores
-from genx_runtimes.errors import InputError
+from genx_runtimes.errors import InputError, QualityError
 from genx_runtimes.manifest import Manifest, VariantSpec
 from genx_runtimes.session import Array
 from genx_runtimes.tuning import Combination, measure
@@ -129,9 +129,9 @@ def extend_bundle(
     graphs = {name: files[ref.path] for name, ref in base.graphs.items()}
     maker = VariantMaker(manifest, graphs, golden, material, recipe, progress)
     rest = {path: data for path, data in files.items() if path not in _paths(base)}
-    plan = _plan(precisions, form, maker.forms)
+    plan = _plan(precisions, form, maker.forms, joins=maker.has_joins)
     chosen, dropped = _choose(plan, _screen(manifest, rest, maker, plan, progress))
-    made = {name: maker.make(name, *key) for name, key in chosen.items()}
+    made = {name: _make(maker, name, choice) for name, choice in chosen.items()}
     fastest = _measure_all(manifest, rest, {n: parts[:2] for n, parts in made.items()}, progress)
     return Extended(
         manifest=replace(manifest, variants=tuple(variant for variant, _, _ in made.values())),
@@ -143,34 +143,42 @@ def extend_bundle(
 
 
 _Parts = tuple[VariantSpec, dict[str, bytes]]
-_Key = tuple[str, str]  # precision and form
 _Speeds = Mapping[int, Combination]
 
 
-def _plan(precisions: Sequence[str], form: Form, different: Sequence[str]) -> dict[str, list[str]]:
-    """Return the forms to try of each precision; fp16 is for GPUs, in the form that they like."""
+def _plan(
+    precisions: Sequence[str], form: Form, different: Sequence[str], *, joins: bool
+) -> dict[str, list[Choice]]:
+    """Return what to try of each precision; fp16 is for GPUs, in the form that they like."""
     wanted: list[str] = (
         list(different) if form == "auto" else [form if form in different else "native"]
     )
-    one = ["rewritten" if "rewritten" in wanted else wanted[0]]
-    return {precision: one if precision == "fp16" else wanted for precision in precisions}
+    one = "rewritten" if "rewritten" in wanted else wanted[0]
+    tries = {
+        "fp32": [Choice("fp32", each) for each in wanted],
+        "fp16": [Choice("fp16", one)],
+        "int8": [
+            Choice("int8", e, j) for e in wanted for j in ((False, True) if joins else (False,))
+        ],
+    }
+    return {precision: tries[precision] for precision in precisions}
 
 
 def _screen(
     manifest: Manifest,
     rest: Mapping[str, bytes],
     maker: VariantMaker,
-    plan: Mapping[str, Sequence[str]],
+    plan: Mapping[str, Sequence[Choice]],
     progress: Progress,
-) -> dict[_Key, _Speeds]:
-    """Measure the forms of each precision that has a choice, as sketches, which are as fast."""
-    keys = [(p, form) for p, forms in plan.items() if len(forms) > 1 for form in forms]
-    if not keys:
+) -> dict[Choice, _Speeds]:
+    """Measure what there is to choose from in each precision, as sketches, which are as fast."""
+    choices = [choice for tries in plan.values() if len(tries) > 1 for choice in tries]
+    if not choices:
         return {}
     progress("trying forms of the graphs")
-    sketches = {f"{p}-{form}": maker.sketch(f"{p}-{form}", p, form) for p, form in keys}
+    sketches = {str(choice): maker.sketch(choice) for choice in choices}
     speeds = _measure_all(manifest, rest, sketches, progress)
-    return {key: speeds["-".join(key)] for key in keys}
+    return {choice: speeds[str(choice)] for choice in choices}
 
 
 def _measure_all(
@@ -201,30 +209,42 @@ def _measure_all(
 
 
 def _choose(
-    plan: Mapping[str, Sequence[str]], speeds: Mapping[_Key, _Speeds]
-) -> tuple[dict[str, _Key], tuple[str, ...]]:
-    """Return {name in the bundle: precision and form}, and what was left out and why."""
-    chosen: dict[str, _Key] = {}
+    plan: Mapping[str, Sequence[Choice]], speeds: Mapping[Choice, _Speeds]
+) -> tuple[dict[str, Choice], tuple[str, ...]]:
+    """Return {name in the bundle: choice}, and what was left out and why."""
+    chosen: dict[str, Choice] = {}
     dropped = []
-    for precision, forms in plan.items():
-        first = (precision, forms[0])
+    for precision, tries in plan.items():
+        first = tries[0]
         chosen[precision] = first
-        if len(forms) == 1:
+        if len(tries) == 1:
             continue
-        slowness = {f: _compare(speeds[precision, f], speeds[first]) for f in forms}
-        best = min(forms, key=slowness.__getitem__)
+        slowness = {choice: _compare(speeds[choice], speeds[first]) for choice in tries}
+        best = min(tries, key=slowness.__getitem__)
         if precision != "fp32":
-            chosen[precision] = (precision, best)
+            chosen[precision] = best
         elif slowness[best] * _WORTH <= 1:
-            chosen[f"fp32-{best}"] = (precision, best)
-        stay = min(slowness[f] for f in forms if (precision, f) in chosen.values())
+            chosen[f"fp32-{best.form}"] = best
+        stay = min(slowness[choice] for choice in tries if choice in chosen.values())
         dropped += [
-            f"{precision} {f}: {slowness[f] / stay:.2f} x the time of the form that stays, each in "
-            f"its best engine here"
-            for f in forms
-            if (precision, f) not in chosen.values()
+            f"{choice}: {slowness[choice] / stay:.2f} x the time of what stays, each in its best "
+            f"engine here"
+            for choice in tries
+            if choice not in chosen.values()
         ]
     return chosen, tuple(dropped)
+
+
+def _make(
+    maker: VariantMaker, name: str, choice: Choice
+) -> tuple[VariantSpec, dict[str, bytes], dict[str, Made]]:
+    """Make a variant; where the floor cannot be held with residual additions, without them."""
+    try:
+        return maker.make(name, choice)
+    except QualityError:
+        if not choice.joins:
+            raise
+        return maker.make(name, choice._replace(joins=False))
 
 
 def _compare(speeds: _Speeds, reference: _Speeds) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import onnx
 import onnx_ir as ir
@@ -16,7 +17,7 @@ from genx_export.passes.name_nodes import NameNodes
 from genx_export.quantisation.calibration import Activation, observe_activations
 from genx_export.quantisation.floor import hold_floor
 from genx_export.quantisation.half import halve
-from genx_export.quantisation.int8 import list_layers, quantise
+from genx_export.quantisation.int8 import list_joins, list_layers, quantise
 from genx_export.quantisation.material import Material, run_in_passes
 from genx_export.quantisation.quality import Quality, measure_quality
 from genx_export.quantisation.ranges import Ranges, estimate_ranges
@@ -55,6 +56,17 @@ class Made:
     layers: int
     quality: Quality
     estimator: str = ""
+
+
+class Choice(NamedTuple):
+    """A way to make a variant: precision, form, and whether int8 takes in residual additions."""
+
+    precision: str
+    form: str
+    joins: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.precision}-{self.form}{'-joins' if self.joins else ''}"
 
 
 class VariantMaker:
@@ -104,21 +116,30 @@ class VariantMaker:
             different.setdefault(tuple(graphs.values()), form)
         return tuple(different.values())
 
+    @property
+    def has_joins(self) -> bool:
+        """Whether there are residual additions."""
+        return any(map(list_joins, self._forms["native"].values()))
+
     def make(
-        self, name: str, precision: str, form: str
+        self, name: str, choice: Choice
     ) -> tuple[VariantSpec, dict[str, bytes], dict[str, Made]]:
         """Return a variant, its files by path, and what is to be said of each component.
 
         Args:
             name: of the variant.
-            precision: "fp32", "fp16" or "int8".
-            form: "native" or one of `REWRITES`.
+            choice: precision "fp32", "fp16" or "int8"; form "native" or one of `REWRITES`.
 
         Raises:
             QualityError: int8 stays below the floor.
             ExportError: fp16 gives NaN or infinity.
         """
-        makers = {"fp32": self._make_fp32, "fp16": self._make_fp16, "int8": self._make_int8}
+        precision, form, joins = choice
+        makers: dict[str, Callable[[ComponentSpec, bytes], Made]] = {
+            "fp32": self._make_fp32,
+            "fp16": self._make_fp16,
+            "int8": partial(self._make_int8, joins=joins),
+        }
         made = {
             spec.name: makers[precision](spec, self._forms[form][spec.name])
             for spec in self._manifest.components
@@ -135,13 +156,16 @@ class VariantMaker:
             quality={"max_error": error, **sampled.quality.to_json()},
             form=form,
             min_psnr_db=None if exact else max(psnr - _SLACK_DB, _FEWEST_DB),
-            recipe={} if exact else {**self._recipe.to_json(), "estimator": sampled.estimator},
+            recipe={}
+            if exact
+            else {**self._recipe.to_json(), "estimator": sampled.estimator, "joins": joins},
             kept={c: m.kept for c, m in made.items() if m.kept},
         )
         return variant, files, made
 
-    def sketch(self, name: str, precision: str, form: str) -> tuple[VariantSpec, dict[str, bytes]]:
+    def sketch(self, choice: Choice) -> tuple[VariantSpec, dict[str, bytes]]:
         """Return a variant that is as fast as `make`'s, from a few samples, its quality unknown."""
+        name, (precision, form, joins) = str(choice), choice
         files, graphs = {}, {}
         for component, native in self._forms[form].items():
             model, path = native, f"graphs/{name}/{component}.onnx"
@@ -149,7 +173,8 @@ class VariantMaker:
                 feeds = self._material[component].calibration
                 few = {n: array[: _few_samples(self._manifest.batch)] for n, array in feeds.items()}
                 seen = observe_activations(model, few, self._manifest.batch)
-                model = self._quantise(model, estimate_ranges(seen, "minmax"))
+                ranges = estimate_ranges(seen, "minmax")
+                model = self._quantise(model, ranges, joins=joins)
             files[path] = model
             graphs[component] = refer(path, model)
         variant = VariantSpec(
@@ -172,15 +197,17 @@ class VariantMaker:
         layers = len(onnx.load_from_string(model).graph.node)
         return Made(model=made, kept=wide, layers=layers, quality=quality)
 
-    def _make_int8(self, spec: ComponentSpec, model: bytes) -> Made:
+    def _make_int8(self, spec: ComponentSpec, model: bytes, *, joins: bool) -> Made:
         layers = list_layers(model)
         if not layers:
             return Made(model=model, kept=(), layers=0, quality=self._measure(spec, model))
         self._progress(f"int8: watching the {spec.name}")
-        estimator, ranges = self._choose_ranges(spec, model, self._observe(spec, model))
+        estimator, ranges = self._choose_ranges(
+            spec, model, self._observe(spec, model), joins=joins
+        )
         held = hold_floor(
             layers,
-            partial(self._quantise, model, ranges),
+            partial(self._quantise, model, ranges, joins=joins),
             partial(self._measure, spec),
             partial(self._measure, spec, few=True),
             self._recipe,
@@ -194,8 +221,10 @@ class VariantMaker:
             estimator=estimator,
         )
 
-    def _quantise(self, model: bytes, ranges: Ranges, kept: Sequence[str] = ()) -> bytes:
-        return quantise(model, ranges, target=self._recipe.target, kept=kept)
+    def _quantise(
+        self, model: bytes, ranges: Ranges, kept: Sequence[str] = (), *, joins: bool = False
+    ) -> bytes:
+        return quantise(model, ranges, target=self._recipe.target, kept=kept, joins=joins)
 
     def _observe(self, spec: ComponentSpec, model: bytes) -> dict[str, Activation]:
         return observe_activations(
@@ -203,7 +232,7 @@ class VariantMaker:
         )
 
     def _choose_ranges(
-        self, spec: ComponentSpec, model: bytes, seen: Mapping[str, Activation]
+        self, spec: ComponentSpec, model: bytes, seen: Mapping[str, Activation], *, joins: bool
     ) -> tuple[str, Ranges]:
         """Return the estimator asked for, or the one that measures best, and its ranges."""
         asked = self._recipe.estimator
@@ -214,7 +243,9 @@ class VariantMaker:
         self._progress("int8: comparing ways to find ranges")
         best = max(
             found,
-            key=lambda e: self._measure(spec, self._quantise(model, found[e]), few=True).psnr_db,
+            key=lambda e: (
+                self._measure(spec, self._quantise(model, found[e], joins=joins), few=True).psnr_db
+            ),
         )
         return best, found[best]
 

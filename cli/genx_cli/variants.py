@@ -31,6 +31,8 @@ def make_recipe(**fields: Any) -> QuantisationRecipe:
 
 def tell_variants(sink: Sink, variants: Sequence[VariantReport], dropped: Sequence[str]) -> None:
     """Show size, quality and latency of each variant, and say whether it was worth it."""
+    from genx_runtimes.memory import read_peak_bytes
+
     if not variants:
         return
     batches = list(variants[0].fastest)
@@ -56,6 +58,9 @@ def tell_variants(sink: Sink, variants: Sequence[VariantReport], dropped: Sequen
             sink.warn(f"{variant.name} is slower than {first.name} here, up to {much:.2f} x; {but}")
     for line in dropped:
         sink.say(f"  left out {line}")
+    peak = read_peak_bytes()
+    if peak is not None:
+        sink.say(f"  peak memory {peak / 1e9:.2f} GB")
 
 
 def tell_decisions(sink: Sink, decisions: Mapping[str, Sequence[Decision]]) -> None:

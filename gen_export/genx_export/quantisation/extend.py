@@ -123,7 +123,7 @@ def extend_bundle(
         progress: called with a few words before each step.
 
     Raises:
-        QualityError: int8 stays below the floor in every form.
+        QualityError: int8 stays below the floor.
     """
     base = manifest.variants[0]
     graphs = {name: files[ref.path] for name, ref in base.graphs.items()}

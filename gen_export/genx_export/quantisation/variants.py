@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -95,31 +96,32 @@ class VariantMaker:
         self._material = material
         self._recipe = recipe
         self._progress = progress
+        self._graphs = graphs
         self.decisions: dict[str, list[Decision]] = {}
-        self._forms: dict[str, dict[str, bytes]] = {"native": {}, **{form: {} for form in REWRITES}}
-        for name, data in graphs.items():
-            model = ir.from_proto(onnx.load_from_string(data))
-            named = NameNodes()(model).modified  # layers are known by name
-            self._forms["native"][name] = serialise(name, model) if named else data
-            for form in REWRITES:
-                changed = model.clone()
-                decisions = rewrite(changed, form)
-                if form == "rewritten":
-                    self.decisions[name] = decisions
-                self._forms[form][name] = serialise(name, changed)
+
+    def _build(self, name: str, form: str) -> bytes:
+        """Return a component in a form; made anew each time, for a large one is not kept twice."""
+        model = ir.from_proto(onnx.load_from_string(self._graphs[name]))
+        NameNodes()(model)  # layers are known by name
+        if form != "native":
+            decisions = rewrite(model, form)
+            if form == "rewritten":
+                self.decisions[name] = decisions
+        return serialise(name, model)
 
     @property
     def forms(self) -> tuple[str, ...]:
         """The forms whose graphs differ, the native one first."""
-        different: dict[tuple[bytes, ...], str] = {}
-        for form, graphs in self._forms.items():
-            different.setdefault(tuple(graphs.values()), form)
+        different: dict[tuple[str, ...], str] = {}
+        for form in ("native", *REWRITES):
+            graphs = (hashlib.sha256(self._build(name, form)).hexdigest() for name in self._graphs)
+            different.setdefault(tuple(graphs), form)
         return tuple(different.values())
 
     @property
     def has_joins(self) -> bool:
         """Whether there are residual additions."""
-        return any(map(list_joins, self._forms["native"].values()))
+        return any(list_joins(self._build(name, "native")) for name in self._graphs)
 
     def make(
         self, name: str, choice: Choice
@@ -141,7 +143,7 @@ class VariantMaker:
             "int8": partial(self._make_int8, joins=joins),
         }
         made = {
-            spec.name: makers[precision](spec, self._forms[form][spec.name])
+            spec.name: makers[precision](spec, self._build(spec.name, form))
             for spec in self._manifest.components
         }
         files = {f"graphs/{name}/{c}.onnx": m.model for c, m in made.items()}
@@ -167,8 +169,8 @@ class VariantMaker:
         """Return a variant that is as fast as `make`'s, from a few samples, its quality unknown."""
         name, (precision, form, joins) = str(choice), choice
         files, graphs = {}, {}
-        for component, native in self._forms[form].items():
-            model, path = native, f"graphs/{name}/{component}.onnx"
+        for component in self._graphs:
+            model, path = self._build(component, form), f"graphs/{name}/{component}.onnx"
             if precision == "int8" and list_layers(model):
                 feeds = self._material[component].calibration
                 few = {n: array[: _few_samples(self._manifest.batch)] for n, array in feeds.items()}

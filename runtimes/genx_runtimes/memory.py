@@ -1,19 +1,24 @@
 """How much memory this process has held at most.
 
-Source: getrusage(2), `ru_maxrss`: KiB on Linux, bytes on macOS.
+Source: proc(5), `/proc/self/status`, "VmHWM". getrusage(2) would say as much, but a child starts
+there with the peak of its parent.
 """
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
+import re
+from pathlib import Path
+
+from genx_runtimes.system_files import read_text
+
+_ROOT = Path("/")
 
 
-def read_peak_bytes() -> int | None:
-    """Return the largest resident set of this process in bytes; None where the system says none."""
-    try:
-        resource = import_module("resource")
-    except ImportError:  # Windows
-        return None
-    peak: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def read_peak_bytes(root: Path = _ROOT) -> int | None:
+    """Return the largest resident set of this process in bytes; None where there is no `/proc`.
+
+    Args:
+        root: where `proc/` is found; another folder in tests.
+    """
+    found = re.search(r"^VmHWM:\s*(\d+) kB", read_text(root / "proc/self/status"), re.MULTILINE)
+    return int(found[1]) * 1024 if found else None

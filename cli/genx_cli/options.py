@@ -26,7 +26,10 @@ Threads = Annotated[int | None, typer.Option(help="Engine threads; the usable co
 Precisions = Annotated[
     str,
     typer.Option(
-        "--precision", metavar="P,P,...", help="Variants to make, of fp32, fp16, int8; in order."
+        "--precision",
+        metavar="P,P,...",
+        help="Variants to make, in order: fp32, fp16, int8, and int8-weights and int4-weights for "
+        "transformers.",
     ),
 ]
 FormName = Annotated[
@@ -52,6 +55,13 @@ MinSsim = Annotated[
 ]
 Samples = Annotated[int, typer.Option(help="Samples to measure the quality on.")]
 Calibration = Annotated[int, typer.Option(help="Samples to find the ranges of int8 with.")]
+Images = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="INPUT=FOLDER",
+        help="Calibrate an input with the images of a folder, not with draws from its prior.",
+    ),
+]
 Estimator = Annotated[
     str,
     typer.Option(help="How ranges are found: minmax, percentile, entropy, mse; auto: the best."),

@@ -18,6 +18,23 @@ def parse_precisions(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(","))
 
 
+def parse_images(texts: Sequence[str]) -> dict[str, str]:
+    """Split `photo=FOLDER` of each.
+
+    Raises:
+        InputError: it is not of that kind, or an input is named twice.
+    """
+    from genx_runtimes.errors import InputError
+
+    folders: dict[str, str] = {}
+    for text in texts:
+        name, _, folder = text.partition("=")
+        if not name or not folder or name in folders:
+            raise InputError(f"--images {text!r}: expected INPUT=FOLDER, each input once")
+        folders[name] = folder
+    return folders
+
+
 def make_recipe(**fields: Any) -> QuantisationRecipe:
     """Return the recipe of the flags.
 

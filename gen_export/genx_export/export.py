@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from genx_export.graph import measure_graph, name_ports, serialise
 from genx_export.model import DEFAULT_BATCH, LoadedModel
 from genx_export.passes import run_passes
 from genx_export.quantisation.extend import Form, check_precisions, extend_bundle
-from genx_export.quantisation.material import draw_from_model
+from genx_export.quantisation.image_folder import Folders, read_images
+from genx_export.quantisation.material import count_samples, draw_from_model
 from genx_export.quantisation.recipe import QuantisationRecipe
 from genx_export.report import ComponentReport, ExportReport
 from genx_export.sources import SourceRequest, load_source
@@ -48,6 +50,7 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     precision: Sequence[str] = ("fp32",),
     form: Form | None = None,
     recipe: QuantisationRecipe | None = None,
+    images: Folders | None = None,
     force: bool = False,
     as_zip: bool = False,
     progress: Callable[[str], None] = lambda _: None,
@@ -67,10 +70,13 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
         name: the bundle's name.
         batch: bounds of the batch size, "MIN:MAX"; 1:64 unless the source is narrower.
         tolerance: largest allowed max |error| over the output range, of fp32.
-        precision: the variants to make, of "fp32", "fp16" and "int8"; the first is the default.
+        precision: the variants to make, of "fp32", "fp16", "int8", and "int8-weights" and
+            "int4-weights", whose activations stay in float32; the first is the default.
         form: "native", "rewritten", or "auto": what is faster here. None takes "native" for fp32
             alone, which needs no measuring, and "auto" otherwise.
         recipe: how to quantise, quality floor included.
+        images: folders of images that inputs are calibrated with instead of draws from their prior,
+            by input.
         force: replace an existing bundle.
         as_zip: write one file instead of a directory.
         progress: called with a few words before each step.
@@ -89,7 +95,8 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     if not tolerance > 0:
         raise InputError(f"tolerance is {tolerance}, expected more than 0")
     wanted_form: Form = form or ("native" if tuple(precision) == ("fp32",) else "auto")
-    check_precisions(precision, wanted_form)
+    settings = recipe or QuantisationRecipe()
+    check_precisions(precision, wanted_form, settings.target)
     request = SourceRequest(
         weights=Path(weights) if weights is not None else None,
         weights_key=weights_key,
@@ -137,13 +144,14 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     )
     extended = None
     if (tuple(precision), wanted_form) != (("fp32",), "native"):
-        settings = recipe or QuantisationRecipe()
         progress("drawing samples from the original model")
+        given = read_images(images or {}, manifest, settings, count_samples(settings, bounds))
+        settings = replace(settings, images=given.files)
         extended = extend_bundle(
             manifest,
             files,
             golden=arrays,
-            material=draw_from_model(model, bounds, settings),
+            material=draw_from_model(model, bounds, settings, given),
             precisions=precision,
             form=wanted_form,
             recipe=settings,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from genx_export.model import Component, LoadedModel
 from genx_runtimes.errors import SourceError, TraceError, suggest
 from genx_runtimes.manifest import ComponentSpec, TensorSpec
 from genx_runtimes.session import Array
+
+_NOTHING: Mapping[str, Array] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,11 @@ class FedComponent:
 
 
 def feed_components(
-    model: LoadedModel, latents: Mapping[str, Array], *, size: int
+    model: LoadedModel,
+    latents: Mapping[str, Array],
+    *,
+    size: int,
+    given: Mapping[str, Array] = _NOTHING,
 ) -> list[FedComponent]:
     """Run every component of the original model.
 
@@ -52,6 +59,7 @@ def feed_components(
         model: the model.
         latents: an array (B, ...) for each prior.
         size: samples a pass.
+        given: inputs (B, ...) that take the place of a prior or of an output that would feed them.
 
     Returns:
         the components in the model's order.
@@ -75,7 +83,7 @@ def feed_components(
         ports = (
             _bind_priors(component, list(latents)) if is_sampled else _bind_data(component, made)
         )
-        feeds = {parameter: sources[port] for parameter, port in ports.items()}
+        feeds = {parameter: given.get(port, sources[port]) for parameter, port in ports.items()}
         outputs = run_in_batches(component, feeds, size)
         named = dict(
             zip(_name_outputs(model, component, list(outputs)), outputs.values(), strict=True)

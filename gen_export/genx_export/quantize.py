@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
-from msgspec.structs import replace
+import msgspec
 
 from genx_export.bundle_writer import check_target, write_bundle
 from genx_export.quantisation.extend import Extended, Form, check_precisions, extend_bundle
-from genx_export.quantisation.material import draw_from_bundle, find_base
+from genx_export.quantisation.image_folder import Folders, read_images
+from genx_export.quantisation.material import count_samples, draw_from_bundle, find_base
 from genx_export.quantisation.recipe import QuantisationRecipe
 from genx_runtimes.bundle import open_bundle
 
@@ -38,6 +39,7 @@ def quantize(
     precision: Sequence[str] = ("fp32", "int8"),
     form: Form = "auto",
     recipe: QuantisationRecipe | None = None,
+    images: Folders | None = None,
     force: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> QuantizeReport:
@@ -49,6 +51,7 @@ def quantize(
         precision: the variants of the new bundle; see `export`.
         form: see `export`.
         recipe: how to quantise, quality floor included.
+        images: see `export`.
         force: replace an existing bundle at `output_path`.
         progress: called with a few words before each step.
 
@@ -58,21 +61,24 @@ def quantize(
         QualityError: int8 stays below the recipe's floor; nothing is written.
         OutputError: the bundle cannot be written.
     """
-    check_precisions(precision, form)
+    settings = recipe or QuantisationRecipe()
+    check_precisions(precision, form, settings.target)
     source = Path(bundle)
     target = Path(output_path) if output_path is not None else source
     opened = open_bundle(source)
     check_target(target, force=force or output_path is None)
-    settings = recipe or QuantisationRecipe()
     progress("drawing samples")
+    counts = count_samples(settings, opened.manifest.batch)
+    given = read_images(images or {}, opened.manifest, settings, counts)
+    settings = replace(settings, images=given.files)
     golden = opened.golden()
     base = find_base(opened.manifest)
     refs = (*base.graphs.values(), opened.manifest.golden.file)
     extended = extend_bundle(
-        replace(opened.manifest, variants=(base,)),
+        msgspec.structs.replace(opened.manifest, variants=(base,)),
         {ref.path: opened.read_file(ref) for ref in refs},
         golden=golden,
-        material=draw_from_bundle(opened, base, settings),
+        material=draw_from_bundle(opened, base, settings, given),
         precisions=precision,
         form=form,
         recipe=settings,

@@ -148,3 +148,20 @@ def test_tune_shows_a_table(genx: Run, int8: Path) -> None:
     assert lines[-1].startswith("next: genx sample ")
     shown = json.loads(genx("tune", int8, "--batch", "1", "--json").out)
     assert shown["tunings"][0]["combinations"][0]["variant"] == "int8"
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (["photos"], "--images 'photos': expected INPUT=FOLDER"),
+        (["z=a", "z=b"], "--images 'z=b': expected INPUT=FOLDER, each input once"),
+        (["image=photos"], "the model has no input 'image'"),
+        (["z=photos"], "input 'z' has shape (8,), an image has"),
+    ],
+)
+def test_images_that_cannot_be_used(genx: Run, images: list[str], said: str) -> None:
+    flags = [flag for text in images for flag in ("--images", text)]
+    done = genx("quantize", DATA / "tiny.genx", "-o", "q.genx", *FEW, *flags)
+    assert done.code == 2
+    assert said in done.err
+    assert not Path("q.genx").exists()

@@ -46,6 +46,34 @@ class Flat(nn.Module):
         return self.linear(z)
 
 
+class Words(nn.Module):
+    """word (B,) -> features (B, 64) of a sequence that starts with it."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(256, 64)
+        self.recurrence = nn.GRU(64, 64, batch_first=True)
+        self.attention = nn.Linear(64, 192)
+        self.output = nn.Linear(64, 64)
+
+    def forward(self, word):
+        steps = torch.stack([word, (word * 7 + 1) % 256, (word * 3 + 5) % 256], 1)
+        hidden, _ = self.recurrence(self.embedding(steps))
+        q, k, v = self.attention(hidden)[:, None].chunk(3, 3)
+        return self.output(F.scaled_dot_product_attention(q, k, v)[:, 0].mean(1))
+
+
+class Blur(nn.Module):
+    """photo (B, 1, 8, 8) -> image (B, 1, 8, 8)."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 3, 1, 1)
+
+    def forward(self, photo):
+        return torch.tanh(self.conv(photo))
+
+
 class Dropout(Flat):
     def forward(self, z):
         return F.dropout(self.linear(z), 0.5)

@@ -134,7 +134,7 @@ def judge(harm: dict[str, float]) -> tuple[Callable[..., bytes], Callable[[bytes
 def test_the_fewest_and_most_harmful_layers_are_kept(floor: float, kept: tuple[str, ...]) -> None:
     build, measure = judge({"a": 15, "b": 5, "c": 30, "d": 8})
     recipe = QuantisationRecipe(min_psnr_db=floor)
-    held = hold_floor("abcd", build, measure, measure, recipe)
+    held = hold_floor("int8", "abcd", build, measure, measure, recipe)
     assert held.kept == kept
     assert held.quality.psnr_db >= floor
     assert (held.layers, held.model) == (4, build(kept))
@@ -144,7 +144,7 @@ def test_a_floor_out_of_reach_says_what_was_reached() -> None:
     build, measure = judge({"a": 15, "b": 5})
     recipe = QuantisationRecipe(min_psnr_db=58)
     with pytest.raises(QualityError, match=r"reaches 55\.0 dB .*floor is 58 dB; --min-psnr 55"):
-        hold_floor("ab", build, measure, measure, recipe)
+        hold_floor("int8", "ab", build, measure, measure, recipe)
 
 
 def test_the_floor_of_similarity() -> None:
@@ -154,7 +154,7 @@ def test_the_floor_of_similarity() -> None:
         return Quality(psnr_db=40, worst_psnr_db=40, ssim=0.9 if b"a" in model else 0.995)
 
     build, _ = judge({"a": 1, "b": 1})
-    assert hold_floor("ab", build, measure, measure, recipe).kept == ("a",)
+    assert hold_floor("int8", "ab", build, measure, measure, recipe).kept == ("a",)
 
 
 def test_calibration_covers_every_class_and_sees_every_tensor(bundle: Bundle) -> None:

@@ -13,6 +13,7 @@ from genx_cli.options import (
     Estimator,
     Explain,
     FormName,
+    Images,
     MinPsnr,
     MinSsim,
     Precisions,
@@ -21,7 +22,13 @@ from genx_cli.options import (
     Target,
 )
 from genx_cli.sink import Sink, open_sink
-from genx_cli.variants import make_recipe, parse_precisions, tell_decisions, tell_variants
+from genx_cli.variants import (
+    make_recipe,
+    parse_images,
+    parse_precisions,
+    tell_decisions,
+    tell_variants,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +86,7 @@ def export(  # noqa: PLR0913 - one parameter a flag
     samples: Samples = 256,
     calibration: Calibration = 64,
     estimator: Estimator = "auto",
+    images: Images = None,
     explain: Explain = False,
     as_zip: Annotated[bool, typer.Option("--zip", help="Write one file, not a folder.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing bundle.")] = False,
@@ -117,6 +125,7 @@ def export(  # noqa: PLR0913 - one parameter a flag
             precision=parse_precisions(precision),
             form=form,
             recipe=recipe,
+            images=parse_images(images or ()),
             force=force,
             as_zip=as_zip,
             progress=progress.step,

@@ -14,6 +14,7 @@ from genx_cli.options import (
     Estimator,
     Explain,
     FormName,
+    Images,
     MinPsnr,
     MinSsim,
     Precisions,
@@ -22,7 +23,13 @@ from genx_cli.options import (
     Target,
 )
 from genx_cli.sink import open_sink
-from genx_cli.variants import make_recipe, parse_precisions, tell_decisions, tell_variants
+from genx_cli.variants import (
+    make_recipe,
+    parse_images,
+    parse_precisions,
+    tell_decisions,
+    tell_variants,
+)
 
 
 def quantize(  # noqa: PLR0913 - one parameter a flag
@@ -39,6 +46,7 @@ def quantize(  # noqa: PLR0913 - one parameter a flag
     samples: Samples = 256,
     calibration: Calibration = 64,
     estimator: Estimator = "auto",
+    images: Images = None,
     explain: Explain = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing bundle.")] = False,
     json: AsJson = False,
@@ -73,6 +81,7 @@ def quantize(  # noqa: PLR0913 - one parameter a flag
                 calibration=calibration,
                 estimator=estimator,
             ),
+            images=parse_images(images or ()),
             force=force,
             progress=progress.step,
         )

@@ -13,9 +13,10 @@ from msgspec.structs import replace
 
 from genx_export.bundle_writer import write_bundle
 from genx_export.passes import Decision
+from genx_export.quantisation.component import PRECISIONS, WEIGHT_ONLY, Made
 from genx_export.quantisation.material import Material
-from genx_export.quantisation.recipe import QuantisationRecipe
-from genx_export.quantisation.variants import Choice, Made, VariantMaker
+from genx_export.quantisation.recipe import QuantisationRecipe, Target
+from genx_export.quantisation.variants import Choice, VariantMaker
 from genx_runtimes.bundle import open_bundle
 from genx_runtimes.cpu import count_usable_cores
 from genx_runtimes.errors import InputError, QualityError
@@ -25,7 +26,6 @@ from genx_runtimes.tuning import Combination, measure
 
 Form = Literal["auto", "native", "rewritten", "mixed"]
 FORMS: tuple[Form, ...] = ("auto", "native", "rewritten", "mixed")
-PRECISIONS = ("fp32", "fp16", "int8")
 _BATCHES = (1, 8)
 # A second fp32 form must be that much faster to be worth its bytes.
 _WORTH = 1.03
@@ -83,12 +83,16 @@ class Extended:
     dropped: tuple[str, ...]
 
 
-def check_precisions(precisions: Sequence[str], form: str) -> None:
-    """Raise InputError unless all are known and none is named twice."""
+def check_precisions(precisions: Sequence[str], form: str, target: Target) -> None:
+    """Raise InputError unless all are known, fit the target, and none is named twice."""
     for name in precisions:
         if name not in PRECISIONS:
             raise InputError(
                 f"unknown precision {name!r}", fix=f"a list of {', '.join(PRECISIONS)}"
+            )
+        if name in WEIGHT_ONLY and target == "tensorrt":
+            raise InputError(
+                f"{name}: TensorRT has no operator for it", fix="--target cpu, or int8 or fp16"
             )
     if not precisions or len(set(precisions)) < len(precisions):
         raise InputError(f"precisions are {', '.join(precisions) or 'none'}, expected each once")
@@ -160,6 +164,8 @@ def _plan(
         "int8": [
             Choice("int8", e, j) for e in wanted for j in ((False, True) if joins else (False,))
         ],
+        # No rewrite concerns matrix products, embeddings and recurrence.
+        **{name: [Choice(name, "native")] for name in WEIGHT_ONLY},
     }
     return {precision: tries[precision] for precision in precisions}
 

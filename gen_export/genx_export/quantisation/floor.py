@@ -40,6 +40,7 @@ def holds(quality: Quality, recipe: QuantisationRecipe) -> bool:
 
 
 def hold_floor(
+    what: str,
     layers: Sequence[str],
     build: Build,
     measure: Measure,
@@ -54,6 +55,7 @@ def hold_floor(
     does to the output; then the fewest of the most harmful ones are kept, found by halving.
 
     Args:
+        what: the precision, for messages.
         layers: names, all that can be quantised.
         build: makes the graph that keeps these layers in float32.
         measure: its quality on all fresh samples.
@@ -64,7 +66,7 @@ def hold_floor(
     Raises:
         QualityError: with one layer alone quantised it is still too low.
     """
-    progress(f"measuring int8, all {len(layers)} layers")
+    progress(f"measuring {what}, all {len(layers)} layers")
     model = build(())
     quality = measure(model)
     if holds(quality, recipe):
@@ -79,7 +81,7 @@ def hold_floor(
     low, high = 1, len(layers) - 1
     while low <= high:
         count = (low + high) // 2
-        progress(f"measuring int8, {count} of {len(layers)} layers kept in float32")
+        progress(f"measuring {what}, {count} of {len(layers)} layers kept in float32")
         model = build(order[:count])
         quality = measure(model)
         if holds(quality, recipe):
@@ -91,9 +93,9 @@ def hold_floor(
     if best is None:
         ssim = "" if reached.ssim is None else f", SSIM {reached.ssim:.4f}"
         raise QualityError(
-            f"int8 reaches {reached.psnr_db:.1f} dB mean PSNR{ssim} with one of {len(layers)} "
+            f"{what} reaches {reached.psnr_db:.1f} dB mean PSNR{ssim} with one of {len(layers)} "
             f"layers left, the floor is {recipe.min_psnr_db:g} dB"
             + ("" if recipe.min_ssim is None else f" and SSIM {recipe.min_ssim:g}"),
-            fix=f"--min-psnr {reached.psnr_db:.0f}, or leave int8 out",
+            fix=f"--min-psnr {reached.psnr_db:.0f}, or leave {what} out",
         )
     return best

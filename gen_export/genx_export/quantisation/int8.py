@@ -14,6 +14,7 @@ from onnxruntime.quantization.quant_utils import save_and_reload_model_with_shap
 
 from genx_export.quantisation.ranges import Ranges
 from genx_export.quantisation.recipe import Target
+from genx_export.quantisation.weight_only import list_stored, store_weights
 
 # Operators with weights, and those that only move values and so stay in int8 between them.
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -23,10 +24,15 @@ _SETTINGS = {"WeightSymmetric": True, "QuantizeBias": False}
 
 
 def list_layers(model: bytes) -> list[str]:
-    """Return the nodes that can be quantised: those with constant weights, in order."""
+    """Return the nodes that can be quantised, in order: those with constant weights."""
     graph = onnx.load_from_string(model).graph
     constants = {tensor.name for tensor in graph.initializer}
-    return [n.name for n in graph.node if n.op_type in WEIGHTED and n.input[1] in constants]
+    stored = set(list_stored(model))
+    return [
+        n.name
+        for n in graph.node
+        if n.name in stored or (n.op_type in WEIGHTED and n.input[1] in constants)
+    ]
 
 
 def list_joins(model: bytes) -> list[str]:
@@ -48,6 +54,7 @@ def quantise(
 
     Given: a float32 graph. Result: the same with weights stored as int8, one scale for each output
     channel, and activations rounded to 8 bits, one scale for each tensor. Biases stay in float32.
+    Of embeddings and recurrent layers the weights alone are int8.
 
     Args:
         model: the serialised ONNX file.
@@ -92,9 +99,7 @@ def quantise(
     made.producer_name = "genx"
     made.ClearField("producer_version")
     del made.metadata_props[:]
-    onnx.checker.check_model(made)
-    data: bytes = made.SerializeToString(deterministic=True)
-    return data
+    return store_weights(made.SerializeToString(), kept=kept)
 
 
 def _round_before_moving(graph: onnx.GraphProto) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from genx_export.feeding import feed_components
 from genx_export.model import LoadedModel
+from genx_export.quantisation.image_folder import NOTHING, Given
 from genx_export.quantisation.recipe import QuantisationRecipe
 from genx_runtimes.backends import open_session
 from genx_runtimes.bundle import Bundle
@@ -38,13 +39,13 @@ class Material:
 
 
 def draw_from_model(
-    model: LoadedModel, bounds: BatchBounds, recipe: QuantisationRecipe
+    model: LoadedModel, bounds: BatchBounds, recipe: QuantisationRecipe, given: Given = NOTHING
 ) -> dict[str, Material]:
     """Run the original model on its own prior; return the material of each component."""
     sides = []
-    for seed, count in _seeds(recipe):
-        latents = _draw(model, seed, _fit(count, bounds))
-        fed = feed_components(model, latents, size=_pass_size(bounds))
+    for seed, count, fixed in _plan_sides(recipe, bounds, given):
+        latents = _draw(model, seed, count)
+        fed = feed_components(model, latents, size=_pass_size(bounds), given=fixed)
         sides.append({f.component.name: f for f in fed})
     made = {}
     for name, first in sides[0].items():
@@ -74,12 +75,15 @@ def find_base(manifest: Manifest) -> VariantSpec:
 
 
 def draw_from_bundle(
-    bundle: Bundle, base: VariantSpec, recipe: QuantisationRecipe
+    bundle: Bundle, base: VariantSpec, recipe: QuantisationRecipe, given: Given = NOTHING
 ) -> dict[str, Material]:
     """Run a bundle's fp32 variant, which equals the original model up to its tolerance."""
     manifest = bundle.manifest
     graphs = {c.name: bundle.read_graph(c.name, base.name) for c in manifest.components}
-    sides = [_run_bundle(manifest, graphs, seed, count) for seed, count in _seeds(recipe)]
+    sides = [
+        _run_bundle(manifest, graphs, _draw(manifest, seed, count), fixed)
+        for seed, count, fixed in _plan_sides(recipe, manifest.batch, given)
+    ]
     return {
         name: Material(calibration=feeds, calibrated=outputs, fresh=fresh, expected=expected)
         for (name, (feeds, outputs)), (fresh, expected) in zip(
@@ -101,9 +105,24 @@ def run_in_passes(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _seeds(recipe: QuantisationRecipe) -> list[tuple[int, int]]:
-    """Return seed and number of the samples for calibration, and of those for the quality."""
-    return [(recipe.seed, recipe.calibration), (recipe.seed + 1, recipe.samples)]
+def count_samples(recipe: QuantisationRecipe, bounds: BatchBounds) -> tuple[int, int]:
+    """Return how many samples there are for calibration, and for the quality.
+
+    As many as asked for, or a few more: a multiple of the pass, with no rest below the least batch.
+    """
+    size = _pass_size(bounds)
+    return -(-recipe.calibration // size) * size, -(-recipe.samples // size) * size
+
+
+def _plan_sides(
+    recipe: QuantisationRecipe, bounds: BatchBounds, given: Given
+) -> list[tuple[int, int, Mapping[str, Array]]]:
+    """Return seed, number and given inputs of the calibration samples, and of the fresh ones."""
+    calibration, fresh = count_samples(recipe, bounds)
+    return [
+        (recipe.seed, calibration, given.calibration),
+        (recipe.seed + 1, fresh, given.fresh),
+    ]
 
 
 def _draw(model: LoadedModel | Manifest, seed: int, count: int) -> dict[str, Array]:
@@ -113,17 +132,20 @@ def _draw(model: LoadedModel | Manifest, seed: int, count: int) -> dict[str, Arr
 
 
 def _run_bundle(
-    manifest: Manifest, graphs: Mapping[str, bytes], seed: int, samples: int
+    manifest: Manifest,
+    graphs: Mapping[str, bytes],
+    latents: Mapping[str, Array],
+    given: Mapping[str, Array],
 ) -> dict[str, tuple[dict[str, Array], dict[str, Array]]]:
     """Return each component's inputs and outputs; the sampled one feeds the others."""
     sampled = manifest.sampler.component
-    made: dict[str, Array] = _draw(manifest, seed, _fit(samples, manifest.batch))
+    made = dict(latents)
     done: dict[str, tuple[dict[str, Array], dict[str, Array]]] = {}
     waiting = sorted(manifest.components, key=lambda c: c.name != sampled)
     while waiting:
         spec = next(c for c in waiting if all(i.name in made for i in c.inputs))
         waiting.remove(spec)
-        feeds = {i.name: made[i.name] for i in spec.inputs}
+        feeds = {i.name: given.get(i.name, made[i.name]) for i in spec.inputs}
         with open_session(graphs[spec.name], spec) as session:
             outputs = run_in_passes(session, feeds, manifest.batch)
         done[spec.name] = (feeds, outputs)
@@ -133,9 +155,3 @@ def _run_bundle(
 
 def _pass_size(bounds: BatchBounds) -> int:
     return min(max(_PASS, bounds.min), bounds.max)
-
-
-def _fit(samples: int, bounds: BatchBounds) -> int:
-    """Return `samples` or a few more, a multiple of the pass: no rest below the least batch."""
-    size = _pass_size(bounds)
-    return -(-samples // size) * size

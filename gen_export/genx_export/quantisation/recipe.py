@@ -27,6 +27,8 @@ class QuantisationRecipe:
         percentile: of |x|, for that estimator.
         min_psnr_db: mean PSNR of images, or of an output over its own spread.
         min_ssim: mean structural similarity of images; None asks for nothing.
+        images: files that inputs are taken from, both for ranges and for the quality; 0: all inputs
+            are drawn from the prior.
     """
 
     target: Target = "cpu"
@@ -37,6 +39,7 @@ class QuantisationRecipe:
     percentile: float = 99.99
     min_psnr_db: float = 35.0
     min_ssim: float | None = None
+    images: int = 0
 
     def __post_init__(self) -> None:
         if self.target not in TARGETS:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version as package_version
 
 from genx_export.bundle_writer import pack_arrays, refer
+from genx_export.disk_files import DiskFiles
 from genx_export.feeding import FedComponent
 from genx_export.model import OPSET, LoadedModel
 from genx_runtimes.manifest import (
@@ -49,10 +50,12 @@ def assemble_bundle(
     golden_seed: int,
     tolerance: float,
     quality: dict[str, float],
-) -> tuple[Manifest, dict[str, bytes]]:
+) -> tuple[Manifest, DiskFiles]:
     """Return the manifest and the files of a bundle with one fp32 variant."""
     paths = {name: f"graphs/{_PRECISION}/{name}.onnx" for name in graphs}
-    files = {paths[name]: data for name, data in graphs.items()}
+    files = DiskFiles()
+    for name, data in graphs.items():
+        files[paths[name]] = data
     files[GOLDEN_PATH] = pack_arrays(golden)
     manifest = Manifest(
         format=FORMAT,

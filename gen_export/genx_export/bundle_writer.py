@@ -6,7 +6,8 @@ import hashlib
 import io
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -82,32 +83,34 @@ def write_bundle(
     Raises:
         OutputError: it cannot be written; nothing is left behind and what stood there stays.
     """
-    contents = {MANIFEST_PATH: encode_manifest(manifest), **files}
+    contents = chain([(MANIFEST_PATH, encode_manifest(manifest))], files.items())
     temporary = temporary_beside(path)
     try:
-        if as_zip:
-            _write_zip(temporary, contents)
-        else:
-            _write_directory(temporary, contents)
+        size = (_write_zip if as_zip else _write_directory)(temporary, contents)
         _replace(temporary, path)
     except OSError as err:
         raise explain_os_error(err, path) from err
     finally:
         _remove(temporary)
-    return sum(map(len, contents.values()))
+    return size
 
 
-def _write_directory(path: Path, contents: Mapping[str, bytes]) -> None:
-    for name, data in contents.items():
+def _write_directory(path: Path, contents: Iterable[tuple[str, bytes]]) -> int:
+    size = 0
+    for name, data in contents:
         target = path / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
+        size += target.write_bytes(data)
+    return size
 
 
-def _write_zip(path: Path, contents: Mapping[str, bytes]) -> None:
+def _write_zip(path: Path, contents: Iterable[tuple[str, bytes]]) -> int:
+    size = 0
     with zipfile.ZipFile(path, "x", zipfile.ZIP_STORED) as archive:
-        for name, data in contents.items():
+        for name, data in contents:
             archive.writestr(zipfile.ZipInfo(name, _ZIP_EPOCH), data)
+            size += len(data)
+    return size
 
 
 def _replace(temporary: Path, path: Path) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
 from genx_export.bundle_contents import assemble_bundle, collect_golden
 from genx_export.bundle_writer import check_target, write_bundle
+from genx_export.disk_files import DiskFiles
 from genx_export.feeding import FedComponent, feed_components
 from genx_export.flags import parse_batch, parse_output, parse_prior
-from genx_export.graph import measure_graph, name_ports, serialise
+from genx_export.graph import frees_graphs, measure_graph, name_ports, serialise
 from genx_export.model import DEFAULT_BATCH, LoadedModel
 from genx_export.passes import run_passes
 from genx_export.quantisation.extend import Form, check_precisions, extend_bundle
@@ -131,6 +132,7 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     arrays = collect_golden(golden)
     quality = verify_components(specs, graphs, arrays, bounds, contract, tolerance)
 
+    files: Mapping[str, bytes]
     manifest, files = assemble_bundle(
         model,
         components=specs,
@@ -208,11 +210,12 @@ def _agree_on_batch(model: LoadedModel, asked: BatchBounds | None) -> BatchBound
     return agreed
 
 
+@frees_graphs
 def _translate(
     model: LoadedModel, bounds: BatchBounds, progress: Callable[[str], None]
-) -> tuple[dict[str, bytes], tuple[ComponentReport, ...]]:
+) -> tuple[DiskFiles, tuple[ComponentReport, ...]]:
     """Return each component's ONNX file, traced on other samples than the golden ones."""
-    graphs: dict[str, bytes] = {}
+    graphs = DiskFiles()
     reports = []
     # torch.export takes 0 and 1 for constants: trace with two samples where that is allowed.
     for fed in _feed(model, TRACE_SEED, min(max(2, bounds.min), bounds.max), bounds):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import onnx
 import onnx_ir as ir
@@ -10,6 +13,27 @@ import onnx_ir as ir
 from genx_runtimes.errors import ExportError, TraceError
 
 MAX_GRAPH_BYTES = 2**31 - 1
+
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def frees_graphs(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Free the graphs that a function made when it returns.
+
+    An ir.Model is a web of references, which only the collector can free, and it counts objects,
+    not the bytes of weights.
+    """
+
+    @wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return function(*args, **kwargs)
+        finally:
+            gc.collect()
+
+    return call
 
 
 def name_ports(model: ir.Model, inputs: Sequence[str], outputs: Sequence[str]) -> None:
@@ -55,9 +79,10 @@ def serialise(component: str, model: ir.Model) -> bytes:
     proto = ir.to_proto(model)
     proto.producer_name = "genx"
     proto.ClearField("producer_version")
+    data: bytes = proto.SerializeToString(deterministic=True)
+    del proto  # each copy of a large model counts
     try:
-        onnx.checker.check_model(proto, full_check=True)
+        onnx.checker.check_model(data, full_check=True)
     except Exception as err:  # checker and shape inference raise different types
         raise TraceError(f"component {component!r} gave invalid ONNX: {err}") from err
-    data: bytes = proto.SerializeToString(deterministic=True)
     return data

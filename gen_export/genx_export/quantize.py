@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from genx_export.bundle_writer import check_target, write_bundle
+from genx_export.disk_files import DiskFiles
 from genx_export.quantisation.extend import Extended, Form, check_precisions, extend_bundle
 from genx_export.quantisation.image_folder import Folders, read_images
 from genx_export.quantisation.material import count_samples, draw_from_bundle, find_base
@@ -73,10 +74,12 @@ def quantize(
     settings = replace(settings, images=given.files)
     golden = opened.golden()
     base = find_base(opened.manifest)
-    refs = (*base.graphs.values(), opened.manifest.golden.file)
+    files = DiskFiles()
+    for ref in (*base.graphs.values(), opened.manifest.golden.file):
+        files[ref.path] = opened.read_file(ref)
     extended = extend_bundle(
         msgspec.structs.replace(opened.manifest, variants=(base,)),
-        {ref.path: opened.read_file(ref) for ref in refs},
+        files,
         golden=golden,
         material=draw_from_bundle(opened, base, settings, given),
         precisions=precision,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -71,10 +73,14 @@ def _open_watched(model: bytes) -> tuple[ort.InferenceSession, list[str]]:
             if name and name not in present:
                 proto.graph.output.append(onnx.ValueInfoProto(name=name))
                 present.add(name)
+    names = [output.name for output in proto.graph.output]
     settings = ort.SessionOptions()
     settings.log_severity_level = 3
     settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(
-        proto.SerializeToString(), settings, providers=["CPUExecutionProvider"]
-    )
-    return session, [output.name for output in proto.graph.output]
+    settings.add_session_config_entry("session.disable_prepacking", "1")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "watched.onnx"
+        onnx.save(proto, path)
+        del proto  # each copy of a large model counts
+        session = ort.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+    return session, names

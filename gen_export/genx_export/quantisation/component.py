@@ -34,21 +34,22 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """A component's graph at some precision.
+    """What is to be said of a component's graph at some precision.
 
     Args:
-        model: the serialised ONNX file.
         kept: layers that stayed in float32.
         layers: how many could have changed.
         quality: against the original model.
         estimator: how its ranges were found; empty where there are none.
     """
 
-    model: bytes
     kept: tuple[str, ...]
     layers: int
     quality: Quality
     estimator: str = ""
+
+
+_Graph = tuple[bytes, Made]
 
 
 class ComponentMaker:
@@ -77,8 +78,8 @@ class ComponentMaker:
         self._recipe = recipe
         self._progress = progress
 
-    def make(self, precision: str, model: bytes, *, joins: bool = False) -> Made:
-        """Return the component at a precision.
+    def make(self, precision: str, model: bytes, *, joins: bool = False) -> _Graph:
+        """Return the component at a precision, and what is to be said of it.
 
         Args:
             precision: one of `PRECISIONS`.
@@ -89,7 +90,7 @@ class ComponentMaker:
             QualityError: it stays below the floor.
             ExportError: fp16 gives NaN or infinity.
         """
-        makers: dict[str, Callable[[bytes], Made]] = {
+        makers: dict[str, Callable[[bytes], _Graph]] = {
             "fp32": self._make_fp32,
             "fp16": self._make_fp16,
             "int8": partial(self._make_int8, joins=joins),
@@ -105,11 +106,11 @@ class ComponentMaker:
         seen = observe_activations(model, few, self._bounds)
         return self._quantise(model, estimate_ranges(seen, "minmax"), joins=joins)
 
-    def _make_fp32(self, model: bytes) -> Made:
+    def _make_fp32(self, model: bytes) -> _Graph:
         # Rounding alone: the golden samples say as much as many others.
-        return Made(model=model, kept=(), layers=0, quality=self._measure(model, few=True))
+        return model, Made(kept=(), layers=0, quality=self._measure(model, few=True))
 
-    def _make_fp16(self, model: bytes) -> Made:
+    def _make_fp16(self, model: bytes) -> _Graph:
         self._progress(f"fp16: watching the {self._spec.name}")
         made, wide = halve(model, self._observe(model))
         quality = self._measure(made)
@@ -119,21 +120,21 @@ class ComponentMaker:
                 fix="leave fp16 out",
             )
         layers = len(onnx.load_from_string(model).graph.node)
-        return Made(model=made, kept=wide, layers=layers, quality=quality)
+        return made, Made(kept=wide, layers=layers, quality=quality)
 
-    def _make_int8(self, model: bytes, *, joins: bool) -> Made:
+    def _make_int8(self, model: bytes, *, joins: bool) -> _Graph:
         layers = list_layers(model)
         if not layers:
-            return Made(model=model, kept=(), layers=0, quality=self._measure(model))
+            return model, Made(kept=(), layers=0, quality=self._measure(model))
         self._progress(f"int8: watching the {self._spec.name}")
         estimator, ranges = self._choose_ranges(model, self._observe(model), joins=joins)
         build = partial(self._quantise, model, ranges, joins=joins)
         return self._hold("int8", layers, build, estimator)
 
-    def _make_weights(self, precision: str, model: bytes) -> Made:
+    def _make_weights(self, precision: str, model: bytes) -> _Graph:
         layers = list_weight_layers(model)
         if not layers:
-            return Made(model=model, kept=(), layers=0, quality=self._measure(model))
+            return model, Made(kept=(), layers=0, quality=self._measure(model))
         bits = WEIGHT_ONLY[precision]
         return self._hold(precision, layers, lambda kept: shrink_weights(model, bits, kept=kept))
 
@@ -143,7 +144,7 @@ class ComponentMaker:
         layers: Sequence[str],
         build: Callable[[Sequence[str]], bytes],
         estimator: str = "",
-    ) -> Made:
+    ) -> _Graph:
         held = hold_floor(
             what,
             layers,
@@ -153,8 +154,7 @@ class ComponentMaker:
             self._recipe,
             progress=self._progress,
         )
-        return Made(
-            model=held.model,
+        return held.model, Made(
             kept=held.kept,
             layers=held.layers,
             quality=held.quality,

@@ -12,6 +12,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from genx_export.bundle_writer import write_bundle
+from genx_export.disk_files import DiskFiles
 from genx_export.passes import Decision
 from genx_export.quantisation.component import PRECISIONS, WEIGHT_ONLY, Made
 from genx_export.quantisation.material import Material
@@ -77,7 +78,7 @@ class Extended:
     """
 
     manifest: Manifest
-    files: dict[str, bytes]
+    files: Mapping[str, bytes]
     variants: tuple[VariantReport, ...]
     decisions: Mapping[str, Sequence[Decision]]
     dropped: tuple[str, ...]
@@ -130,23 +131,23 @@ def extend_bundle(
         QualityError: int8 stays below the floor.
     """
     base = manifest.variants[0]
-    graphs = {name: files[ref.path] for name, ref in base.graphs.items()}
-    maker = VariantMaker(manifest, graphs, golden, material, recipe, progress)
+    maker = VariantMaker(manifest, files, golden, material, recipe, progress)
     rest = {path: data for path, data in files.items() if path not in _paths(base)}
-    plan = _plan(precisions, form, maker.forms, joins=maker.has_joins)
+    plan = _plan(precisions, form, maker.find_forms(), joins=maker.has_joins)
     chosen, dropped = _choose(plan, _screen(manifest, rest, maker, plan, progress))
-    made = {name: _make(maker, name, choice) for name, choice in chosen.items()}
-    fastest = _measure_all(manifest, rest, {n: parts[:2] for n, parts in made.items()}, progress)
+    written = DiskFiles(rest)
+    made = {name: _make(maker, name, choice, written) for name, choice in chosen.items()}
+    new = replace(manifest, variants=tuple(variant for variant, _ in made.values()))
+    fastest = _measure_all(new, written, progress)
     return Extended(
-        manifest=replace(manifest, variants=tuple(variant for variant, _, _ in made.values())),
-        files=rest | {path: data for _, part, _ in made.values() for path, data in part.items()},
+        manifest=new,
+        files=written,
         variants=tuple(_report(*made[name], fastest[name]) for name in chosen),
         decisions=maker.decisions,
         dropped=dropped,
     )
 
 
-_Parts = tuple[VariantSpec, dict[str, bytes]]
 _Speeds = Mapping[int, Combination]
 
 
@@ -182,31 +183,26 @@ def _screen(
     if not choices:
         return {}
     progress("trying forms of the graphs")
-    sketches = {str(choice): maker.sketch(choice) for choice in choices}
-    speeds = _measure_all(manifest, rest, sketches, progress)
+    files = DiskFiles(rest)
+    sketches = tuple(maker.sketch(choice, files) for choice in choices)
+    speeds = _measure_all(replace(manifest, variants=sketches), files, progress)
     return {choice: speeds[str(choice)] for choice in choices}
 
 
 def _measure_all(
-    manifest: Manifest,
-    rest: Mapping[str, bytes],
-    made: Mapping[str, _Parts],
-    progress: Progress,
+    manifest: Manifest, files: Mapping[str, bytes], progress: Progress
 ) -> dict[str, dict[int, Combination]]:
     """Return the fastest engine of each variant at some batch sizes."""
-    files = dict(rest)
-    for _, data in made.values():
-        files |= data
-    every = replace(manifest, variants=tuple(variant for variant, _ in made.values()))
+    names = [variant.name for variant in manifest.variants]
     bounds, cores = manifest.batch, count_usable_cores()
     batches = sorted({min(max(b, bounds.min), bounds.max) for b in _BATCHES})
-    fastest: dict[str, dict[int, Combination]] = {name: {} for name in made}
+    fastest: dict[str, dict[int, Combination]] = {name: {} for name in names}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "candidates.genx"
-        write_bundle(path, every, files)
+        write_bundle(path, manifest, files)
         bundle = open_bundle(path)
         for batch in batches:
-            found = measure(bundle, list(made), batch=batch, threads=cores, progress=progress)
+            found = measure(bundle, names, batch=batch, threads=cores, progress=progress)
             for combination in found:
                 fastest[combination.variant].setdefault(batch, combination)
             if found and (found[0].p50_ms or 0.0) > _SLOW_MS:
@@ -242,15 +238,15 @@ def _choose(
 
 
 def _make(
-    maker: VariantMaker, name: str, choice: Choice
-) -> tuple[VariantSpec, dict[str, bytes], dict[str, Made]]:
+    maker: VariantMaker, name: str, choice: Choice, files: DiskFiles
+) -> tuple[VariantSpec, dict[str, Made]]:
     """Make a variant; where the floor cannot be held with residual additions, without them."""
     try:
-        return maker.make(name, choice)
+        return maker.make(name, choice, files)
     except QualityError:
         if not choice.joins:
             raise
-        return maker.make(name, choice._replace(joins=False))
+        return maker.make(name, choice._replace(joins=False), files)
 
 
 def _compare(speeds: _Speeds, reference: _Speeds) -> float:
@@ -264,9 +260,7 @@ def _compare(speeds: _Speeds, reference: _Speeds) -> float:
     return math.exp(sum(ratios) / len(ratios))
 
 
-def _report(
-    variant: VariantSpec, _: object, parts: Mapping[str, Made], fastest: _Speeds
-) -> VariantReport:
+def _report(variant: VariantSpec, parts: Mapping[str, Made], fastest: _Speeds) -> VariantReport:
     return VariantReport(
         name=variant.name,
         form=variant.form,

@@ -12,6 +12,7 @@ from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import save_and_reload_model_with_shape_infer
 
+from genx_export.graph import frees_graphs
 from genx_export.quantisation.ranges import Ranges
 from genx_export.quantisation.recipe import Target
 from genx_export.quantisation.weight_only import list_stored, store_weights
@@ -42,6 +43,7 @@ def list_joins(model: bytes) -> list[str]:
     return [n.name for n in graph.node if n.op_type == "Add" and constants.isdisjoint(n.input)]
 
 
+@frees_graphs
 def quantise(
     model: bytes,
     ranges: Ranges,

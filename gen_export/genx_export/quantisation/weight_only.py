@@ -12,6 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
+from genx_export.graph import frees_graphs
 from genx_export.passes.weights import add_constant, replace_node
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def store_weights(model: bytes, *, kept: Collection[str] = ()) -> bytes:
     return _write(graph)
 
 
+@frees_graphs
 def shrink_weights(model: bytes, bits: int, *, kept: Collection[str] = ()) -> bytes:
     """Store the weights of matrix products in blocks of few bits, the others as `store_weights`.
 

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ class Large(nn.Module):
         self.width = widths[0]
         self.project = nn.Linear(128, 16 * widths[0])
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             layers += [nn.ConvTranspose2d(before, after, 4, 2, 1), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 3, 3, 1, 1), nn.Tanh())
 

@@ -24,7 +24,8 @@ class MovePointwise(InPlacePass):
     """Apply activations and per-channel scales before pixels are moved instead of after.
 
     Given: DepthToSpace, or the crop behind it, followed by an activation, or by Add, Sub, Mul, Div
-    or PRelu with a constant for all values or one for each channel.
+    or PRelu with a constant for all values or one for each channel; or a Reshape behind a matrix
+    product, followed by an activation or by one of these with a constant for all values.
     Result: the two in the other order; the constants of channels are repeated for each phase.
     """
 
@@ -80,10 +81,15 @@ def _swap(graph: ir.Graph, node: ir.Node) -> str:
 
 
 def _moves_pixels(node: ir.Node) -> bool:
-    """Whether a node is a pixel shuffle, or the crop behind one; other slices drop channels."""
+    """Whether a node is a pixel shuffle, the crop behind one, or makes pixels of a vector.
+
+    Other slices drop channels; other reshapes have nothing in front that an activation fuses with.
+    """
+    source = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if node.op_type == "Reshape":
+        return source is not None and source.op_type in ("Gemm", "MatMul")
     if node.op_type != "Slice":
         return node.op_type == "DepthToSpace"
-    source = node.inputs[0].producer() if node.inputs[0] is not None else None
     axes = read_optional(node, 3, "axes")
     behind = source is not None and source.op_type == "DepthToSpace"
     return behind and axes is not None and min(axes.tolist()) >= 2
@@ -92,7 +98,9 @@ def _moves_pixels(node: ir.Node) -> bool:
 def _repeat(constant: NDArray[np.generic], shuffle: ir.Node) -> NDArray[np.generic]:
     """Return a constant as it must be before the shuffle."""
     if constant.size == 1:
-        return constant
+        return constant.reshape(()) if shuffle.op_type == "Reshape" else constant
+    if shuffle.op_type == "Reshape":
+        raise NotRewritten("the other operand is not one value for all")
     if shuffle.op_type == "Slice":
         if any(d != 1 for d in constant.shape[-2:]) or constant.ndim < 3:
             raise NotRewritten("the other operand differs from pixel to pixel")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import onnx
@@ -98,10 +98,51 @@ def quantise(
     quantiser.model.topological_sort()
     made = quantiser.model.model
     _round_before_moving(made.graph)
+    _drop_rounding(made.graph)
     made.producer_name = "genx"
     made.ClearField("producer_version")
     del made.metadata_props[:]
     return store_weights(made.SerializeToString(), kept=kept)
+
+
+def _drop_rounding(graph: onnx.GraphProto) -> None:
+    """Leave the outputs of layers unrounded where that costs precision and gains nothing.
+
+    Given: a layer, QuantizeLinear, DequantizeLinear, then QuantizeLinear, or Relu and that; or
+    whatever leads to no other QuantizeLinear, as behind the last layer.
+    Result: without the first two: engines fuse the layer with Relu and the rounding behind it, and
+    the last layer gives float32. Elsewhere onnxruntime has no int8 kernel for a layer whose output
+    is not rounded.
+    """
+    users: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node)
+    rounded: set[str] = set()  # values that lead to a QuantizeLinear
+    for node in reversed(graph.node):
+        if node.op_type == "QuantizeLinear" or rounded.intersection(node.output):
+            rounded.update(node.input)
+    dropped = []
+    for layer in graph.node:
+        after = users.get(layer.output[0], [])
+        if layer.op_type not in WEIGHTED or [n.op_type for n in after] != ["QuantizeLinear"]:
+            continue
+        (restored,) = users[after[0].output[0]]
+        behind = users.get(restored.output[0], [])
+        last = behind and restored.output[0] not in rounded
+        if last or (behind and all(_is_rounded(node, users) for node in behind)):
+            for node in behind:
+                names = [layer.output[0] if i == restored.output[0] else i for i in node.input]
+                node.input[:] = names
+            dropped += [after[0], restored]
+    for node in dropped:
+        graph.node.remove(node)
+
+
+def _is_rounded(node: onnx.NodeProto, users: Mapping[str, list[onnx.NodeProto]]) -> bool:
+    if node.op_type == "Relu":
+        return all(user.op_type == "QuantizeLinear" for user in users.get(node.output[0], []))
+    return node.op_type == "QuantizeLinear"
 
 
 def _round_before_moving(graph: onnx.GraphProto) -> None:

@@ -19,9 +19,11 @@ import msgspec
 from measured_case import (
     ACTIONS,
     SAMPLES,
+    TIMED_SEED,
     Case,
     Feeds,
     Run,
+    draw,
     draw_calibration,
     make_once,
     name_derived,
@@ -62,7 +64,7 @@ def load_compiled(case: Case, bundle: Bundle) -> Run:
 
     run = _call_torch(case, bundle, torch.compile)
     try:
-        run(LatentSource(bundle.manifest.priors, 0).draw(range(case.batch)))
+        run(draw(case, bundle, TIMED_SEED, range(case.batch)))
     except Exception as err:
         sys.exit(f"not available: {one_line(err)[:200]}")
     return run
@@ -87,7 +89,7 @@ def load_onnxruntime_int8(case: Case, bundle: Bundle) -> Run:
 
         class Reader(CalibrationDataReader):  # type: ignore[misc]
             def __init__(self) -> None:
-                self._feeds = draw_calibration(bundle)
+                self._feeds = draw_calibration(case, bundle)
 
             def get_next(self) -> Feeds | None:
                 return next(self._feeds, None)
@@ -107,7 +109,7 @@ def load_nncf_int8(case: Case, bundle: Bundle) -> Run:
             import nncf
         except ImportError:
             sys.exit("not available: pip install nncf")
-        data = nncf.Dataset(list(draw_calibration(bundle)))
+        data = nncf.Dataset(list(draw_calibration(case, bundle)))
         model = ov.Core().read_model(read_graph(bundle, "fp32"))
         ov.save_model(nncf.quantize(model, data, subset_size=SAMPLES), path, compress_to_fp16=False)
         path.with_suffix(".bin").replace(weights)

@@ -17,6 +17,7 @@ import numpy as np
 from genx_runtimes.bench.measure import time_calls, warm_up
 from genx_runtimes.bundle import Bundle
 from genx_runtimes.latents import LatentSource
+from genx_runtimes.manifest import UniformPrior
 from genx_runtimes.session import Array
 from genx_runtimes.verify import measure_error, measure_range
 
@@ -39,6 +40,7 @@ class Case:
         source: the original model, as for `genx export`.
         weights: its weights; empty where the source has its own.
         cache: folder of what is made once: quantised models and reference samples.
+        images: folder of the images that the model's only input takes; empty: it has a prior.
         batch: samples a call.
         seconds: how long to time.
     """
@@ -49,6 +51,7 @@ class Case:
     source: str
     weights: str
     cache: str
+    images: str
     batch: int
     seconds: float
 
@@ -63,7 +66,7 @@ class Answer:
 
 def take_time(case: Case, bundle: Bundle, run: Run) -> Answer:
     """Make the same call again and again, once its latencies have settled."""
-    feeds = LatentSource(bundle.manifest.priors, TIMED_SEED).draw(range(case.batch))
+    feeds = draw(case, bundle, TIMED_SEED, range(case.batch))
     run(feeds)  # compiles, for some
     warm_up(lambda: run(feeds), limit_s=WARM_UP_S)
     return Answer(latencies_ns=time_calls(lambda: run(feeds), seconds=case.seconds))
@@ -89,10 +92,25 @@ def check(case: Case, bundle: Bundle, run: Run) -> Answer:
     return Answer(psnr_db=np.clip(psnrs, 0.0, MAX_PSNR_DB).tolist())
 
 
-def draw_calibration(bundle: Bundle) -> Iterator[Feeds]:
+def draw(case: Case, bundle: Bundle, seed: int, indices: range) -> Feeds:
+    """Return what a call is fed with: latents, or images, which differ from seed to seed."""
+    if not case.images:
+        return LatentSource(bundle.manifest.priors, seed).draw(indices)
+    from PIL import Image
+
+    (prior,) = bundle.manifest.priors
+    assert isinstance(prior, UniformPrior)
+    pixels = []
+    for index in indices:
+        with Image.open(Path(case.images) / str(seed) / f"{index}.png") as image:
+            pixels.append(np.asarray(image.convert("RGB"), np.float32).transpose(2, 0, 1))
+    scale = np.float32((prior.high - prior.low) / 255)
+    return {prior.name: np.stack(pixels) * scale + np.float32(prior.low)}
+
+
+def draw_calibration(case: Case, bundle: Bundle) -> Iterator[Feeds]:
     """Return the samples that both INT8 peers are calibrated with, one by one."""
-    latents = LatentSource(bundle.manifest.priors, CALIBRATION_SEED)
-    return (latents.draw([index]) for index in range(SAMPLES))
+    return (draw(case, bundle, CALIBRATION_SEED, range(i, i + 1)) for i in range(SAMPLES))
 
 
 def read_graph(bundle: Bundle, variant: str) -> bytes:
@@ -120,10 +138,9 @@ def _find_reference(case: Case, bundle: Bundle) -> Path:
 
 
 def _run_fresh(case: Case, bundle: Bundle, run: Run) -> Array:
-    latents = LatentSource(bundle.manifest.priors, FRESH_SEED)
-    starts = range(0, SAMPLES, case.batch)
+    parts = (range(i, i + case.batch) for i in range(0, SAMPLES, case.batch))
     # An engine may write its next output over this one.
-    return np.concatenate([run(latents.draw(range(i, i + case.batch))).copy() for i in starts])
+    return np.concatenate([run(draw(case, bundle, FRESH_SEED, part)).copy() for part in parts])
 
 
 ACTIONS: dict[str, Callable[[Case, Bundle, Run], Answer]] = {

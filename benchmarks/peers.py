@@ -22,10 +22,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-from measured_case import Answer, Case
+from measured_case import CALIBRATION_SEED, FRESH_SEED, SAMPLES, TIMED_SEED, Answer, Case
 from peer_bars import FORMS, FP32_PEERS, GENX, INT8_PEERS, Row, judge
 from workloads import WORKLOADS, Workload
-from workloads.fit import fit_workload
+from workloads.fit import fit_workload, write_images
 
 from genx_export import QuantisationRecipe, export
 from genx_runtimes.child import run_child
@@ -99,6 +99,9 @@ def make_case(workload: Workload, weights: Path | None, cache: Path, seconds: fl
     tell(f"{workload.name}: export")
     bundle = cache / f"{workload.name}.genx"
     cache.mkdir(parents=True, exist_ok=True)
+    images = cache / "images"
+    if workload.images:
+        write_images(images, (TIMED_SEED, CALIBRATION_SEED, FRESH_SEED), SAMPLES)
     export(
         workload.source,
         bundle,
@@ -107,6 +110,7 @@ def make_case(workload: Workload, weights: Path | None, cache: Path, seconds: fl
         output=workload.output,
         precision=("fp32", "int8"),
         recipe=QuantisationRecipe(min_psnr_db=MIN_PSNR_DB),
+        images={"image": images / str(CALIBRATION_SEED)} if workload.images else None,
         name=workload.name,
         force=True,
     )
@@ -117,6 +121,7 @@ def make_case(workload: Workload, weights: Path | None, cache: Path, seconds: fl
         source=workload.source,
         weights=str(weights or ""),
         cache=str(cache),
+        images=str(images) if workload.images else "",
         batch=workload.batches[0],
         seconds=seconds,
     )

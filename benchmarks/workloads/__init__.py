@@ -27,6 +27,7 @@ class Workload:
         output: as for `genx export`; None where the source has its own.
         method: a name in `fit.METHODS`; empty where the source has trained weights.
         fit_s: seconds of fitting.
+        images: whether the input takes images, which are cut out of photographs.
         compares_forms: whether fp32 is measured in its native and in its rewritten form.
     """
 
@@ -37,6 +38,7 @@ class Workload:
     output: str | None = None
     method: str = ""
     fit_s: float = 0.0
+    images: bool = False
     compares_forms: bool = False
 
 
@@ -73,7 +75,7 @@ WORKLOADS = (
         name="residual_256",
         source=f"{MODELS}:Residual256",
         batches=(1,),
-        # genx has no prior of images yet: uniform noise of their shape and range stands in.
+        images=True,
         priors=("image=uniform:3x256x256:-1..1",),
         output="translated=image:-1..1",
         method="denoising",

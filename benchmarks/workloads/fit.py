@@ -8,7 +8,7 @@ a good generator: a minute on two cores gives blurred images, with features that
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -78,11 +78,7 @@ def fit_decoding(model: nn.Module, seconds: float, *, size: int = 128, batch: in
 
 
 def fit_denoising(model: nn.Module, seconds: float, *, size: int = 128, batch: int = 2) -> None:
-    """Restore patches in which every pixel has kept a part of its value, the rest being noise.
-
-    The prior that stands in for images is the case in which nothing is kept; there the net answers
-    with a faint pattern, so that its PSNR says less than that of the others.
-    """
+    """Restore patches in which every pixel has kept a part of its value, the rest being noise."""
     patches = cut_patches(128, size)
 
     def draw() -> tuple[Tensor, Tensor]:
@@ -106,6 +102,22 @@ def cut_patches(count: int, size: int) -> Tensor:
         patch = photo[:, top : top + size, left : left + size]
         patches.append(patch.flip(2) if i // 2 % 2 else patch)
     return torch.stack(patches).float() / 127.5 - 1.0
+
+
+def write_images(folder: Path, seeds: Sequence[int], count: int, size: int = 256) -> None:
+    """Write patches with a fifth of noise, as `SEED/INDEX.png`, unless they are there."""
+    from PIL import Image
+
+    for seed in seeds:
+        (folder / str(seed)).mkdir(parents=True, exist_ok=True)
+        if (folder / str(seed) / f"{count - 1}.png").is_file():
+            continue
+        torch.manual_seed(seed)
+        patches = cut_patches(count, size)
+        noisy = 0.8 * patches + 0.2 * (2 * torch.rand_like(patches) - 1)
+        pixels = ((noisy + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+        for index, image in enumerate(pixels):
+            Image.fromarray(image).save(folder / str(seed) / f"{index}.png")
 
 
 def load_digits(count: int) -> Tensor:

@@ -345,3 +345,56 @@ def test_even_strides_with_dynamic_sizes() -> None:
     assert any(d.fired for d in rewrite(model))
     with torch.inference_mode():
         assert_equal(run(model, x), layer(x).numpy())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_group_norm_over_random_configurations(seed: int) -> None:
+    """Means far from zero and tiny variances included: what cancels in E[x^2] - E[x]^2."""
+    draw = random.Random(seed)
+    for _ in range(10):
+        groups, width = draw.randint(1, 4), draw.randint(1, 4)
+        channels = groups * width
+        affine, epsilon = draw.random() < 0.7, draw.choice([1e-5, 1e-3, 0.1])
+        norm = nn.GroupNorm(groups, channels, epsilon, affine)
+        if affine:
+            nn.init.normal_(norm.weight)
+            nn.init.normal_(norm.bias)
+        # Groups of one channel of a sequence are not reshaped: nothing is to be gained.
+        axes = draw.choice([1, 2, 2, 3]) if width > 1 else 2
+        sizes = [draw.choice([1, 2, 5, 8]) for _ in range(axes)]
+        x = torch.randn(draw.randint(2, 3), channels, *sizes) * draw.choice([0.1, 1, 10])
+        x += draw.choice([0, 1, 30])
+        module = nn.Sequential(norm, nn.SiLU()).eval()
+        model = export(module, x)
+        assert fired(rewrite(model), "RewriteGroupNorm")
+        assert "InstanceNormalization" not in operators(model)
+        with torch.inference_mode():
+            got, expected = run(model, x), module.double()(x.double()).float().numpy()
+            plain = module.float()(x).numpy()
+        # PyTorch itself rounds here; the rewritten graph may not be worse.
+        spread = max(float(np.ptp(expected)), 1e-3)
+        worst = max(TOLERANCE * spread, 2 * float(np.abs(plain - expected).max()))
+        assert float(np.abs(got - expected).max()) <= worst
+
+
+def test_group_norm_is_one_pattern_among_others() -> None:
+    class Conditional(nn.Module):
+        """The scale of channels is computed: it stays behind the normalisation."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.GroupNorm(2, 4, affine=False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.norm(x) * x.mean((2, 3), keepdim=True) + 1
+
+    module, x = Conditional(), torch.randn(2, 4, 3, 5)
+    model = export(module, x)
+    assert fired(rewrite(model), "RewriteGroupNorm")
+    with torch.inference_mode():
+        assert_equal(run(model, x), module(x).numpy())
+    plain = nn.InstanceNorm2d(4, affine=True)
+    model = export(plain, x)
+    decisions = rewrite(model)
+    assert not fired(decisions, "RewriteGroupNorm")
+    assert any("groups are channels" in d.reason for d in decisions)

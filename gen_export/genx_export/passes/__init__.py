@@ -27,6 +27,7 @@ from genx_export.passes.rewrite_conv_transpose import (
     RewriteConvTranspose,
     RewriteNarrowConvTranspose,
 )
+from genx_export.passes.rewrite_group_norm import RewriteGroupNorm
 from genx_export.passes.rewrite_nearest_conv import RewriteNearestConv
 from genx_export.passes.rewrite_unit_grid import RewriteUnitGrid
 from genx_export.passes.simplify import Simplify
@@ -47,6 +48,7 @@ REWRITES: dict[str, tuple[type[InPlacePass], ...]] = {
         RewriteUnitGrid,  # before the general one, which fits as well and is slower there
         RewriteConvTranspose,
         MovePointwise,  # in front of the shuffles that the former made
+        RewriteGroupNorm,
         RemoveUnusedNodesPass,  # the old weights
         TopologicalSortPass,
     ),
@@ -55,6 +57,7 @@ REWRITES: dict[str, tuple[type[InPlacePass], ...]] = {
         RewriteUnitGrid,
         RewriteNarrowConvTranspose,
         MovePointwise,
+        RewriteGroupNorm,
         RemoveUnusedNodesPass,
         TopologicalSortPass,
     ),

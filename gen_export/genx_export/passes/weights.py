@@ -36,7 +36,7 @@ def add_constant(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.V
     free, number = name, 2
     while free in graph.initializers:
         free, number = f"{name}_{number}", number + 1
-    value = ir.Value(name=free, const_value=ir.tensor(np.ascontiguousarray(array), name=free))
+    value = ir.Value(name=free, const_value=ir.tensor(np.asarray(array, order="C"), name=free))
     value.shape = ir.Shape(array.shape)
     value.type = ir.TensorType(ir.DataType.from_numpy(array.dtype))
     graph.register_initializer(value)

@@ -133,7 +133,7 @@ def extend_bundle(
     base = manifest.variants[0]
     maker = VariantMaker(manifest, files, golden, material, recipe, progress)
     rest = {path: data for path, data in files.items() if path not in _paths(base)}
-    plan = _plan(precisions, form, maker.find_forms(), joins=maker.has_joins)
+    plan = _plan(precisions, form, recipe.target, maker)
     chosen, dropped = _choose(plan, _screen(manifest, rest, maker, plan, progress))
     written = DiskFiles(rest)
     made = {name: _make(maker, name, choice, written) for name, choice in chosen.items()}
@@ -152,19 +152,24 @@ _Speeds = Mapping[int, Combination]
 
 
 def _plan(
-    precisions: Sequence[str], form: Form, different: Sequence[str], *, joins: bool
+    precisions: Sequence[str], form: Form, target: Target, maker: VariantMaker
 ) -> dict[str, list[Choice]]:
-    """Return what to try of each precision; fp16 is for GPUs, in the form that they like."""
-    wanted: list[str] = (
-        list(different) if form == "auto" else [form if form in different else "native"]
-    )
-    one = "rewritten" if "rewritten" in wanted else wanted[0]
+    """Return what to try of each precision.
+
+    What runs on another machine cannot be measured here: TensorRT quantises convolutions and leaves
+    transposed ones in float, so int8 for it is rewritten; fp16, which is for GPUs, stays native.
+    """
+    different = maker.find_forms()
+    asked = [form if form in different else "native"]
+    wanted: Sequence[str] = different if form == "auto" else asked
+    elsewhere = "rewritten" if "rewritten" in wanted else "native"
+    joins = (False, True) if maker.has_joins else (False,)
     tries = {
         "fp32": [Choice("fp32", each) for each in wanted],
-        "fp16": [Choice("fp16", one)],
-        "int8": [
-            Choice("int8", e, j) for e in wanted for j in ((False, True) if joins else (False,))
-        ],
+        "fp16": [Choice("fp16", "native" if form == "auto" else asked[0])],
+        "int8": [Choice("int8", elsewhere)]
+        if target == "tensorrt"
+        else [Choice("int8", each, join) for each in wanted for join in joins],
         # No rewrite concerns matrix products, embeddings and recurrence.
         **{name: [Choice(name, "native")] for name in WEIGHT_ONLY},
     }

@@ -281,3 +281,25 @@ def test_fp16_keeps_what_does_not_fit(bundle: Bundle, factor: float, kept: tuple
         "tensor(float)",
     ]
     np.testing.assert_allclose(session.run(None, {"x": x})[0], np.tanh(x), atol=2e-3)
+
+
+def test_where_layers_give_unrounded_values(bundle: Bundle) -> None:
+    """In front of ReLU and at the end; in front of Tanh onnxruntime needs the rounding."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 9, opset_import: ["" : 20]> g (float[batch,4,6,6] x) => (float[batch,4,6,6] y)'
+        "{a = Conv<pads=[1,1,1,1]>(x, w)  b = Relu(a)  c = Conv<pads=[1,1,1,1]>(b, w)"
+        " d = Tanh(c)  e = Conv<pads=[1,1,1,1]>(d, w)  y = Sigmoid(e)}"
+    )
+    for index, node in enumerate(model.graph.node):
+        node.name = f"{node.op_type}_{index}"
+    random = np.random.default_rng(0)
+    weights = random.normal(0, 0.2, (4, 4, 3, 3)).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    data = model.SerializeToString()
+    x = random.standard_normal((8, 4, 6, 6)).astype(np.float32)
+    seen = observe_activations(data, {"x": x}, bundle.manifest.batch)
+    made = onnx.load_from_string(quantise(data, estimate_ranges(seen, "minmax"))).graph
+    users = {name: node.op_type for node in made.node for name in node.input}
+    after = [users[n.output[0]] for n in made.node if n.op_type == "Conv"]
+    assert after == ["Relu", "QuantizeLinear", "Sigmoid"]
+    assert users[next(n.output[0] for n in made.node if n.op_type == "Relu")] == "QuantizeLinear"

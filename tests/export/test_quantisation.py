@@ -286,8 +286,9 @@ def test_fp16_keeps_what_does_not_fit(bundle: Bundle, factor: float, kept: tuple
 def test_where_layers_give_unrounded_values(bundle: Bundle) -> None:
     """In front of ReLU and at the end; in front of Tanh onnxruntime needs the rounding."""
     model = onnx.parser.parse_model(
-        '<ir_version: 9, opset_import: ["" : 20]> g (float[batch,4,6,6] x) => (float[batch,4,6,6] y)'
-        "{a = Conv<pads=[1,1,1,1]>(x, w)  b = Relu(a)  c = Conv<pads=[1,1,1,1]>(b, w)"
+        '<ir_version: 9, opset_import: ["" : 20]> '
+        "g (float[batch,4,6,6] x) => (float[batch,4,6,6] y) {"
+        "a = Conv<pads=[1,1,1,1]>(x, w)  b = Relu(a)  c = Conv<pads=[1,1,1,1]>(b, w)"
         " d = Tanh(c)  e = Conv<pads=[1,1,1,1]>(d, w)  y = Sigmoid(e)}"
     )
     for index, node in enumerate(model.graph.node):

@@ -102,7 +102,9 @@ def quantise(
     made.producer_name = "genx"
     made.ClearField("producer_version")
     del made.metadata_props[:]
-    return store_weights(made.SerializeToString(), kept=kept)
+    onnx.checker.check_model(made)
+    data: bytes = made.SerializeToString(deterministic=True)
+    return store_weights(data, kept=kept) if list_stored(data) else data
 
 
 def _drop_rounding(graph: onnx.GraphProto) -> None:

@@ -46,7 +46,8 @@ def store_weights(model: bytes, *, kept: Collection[str] = ()) -> bytes:
 
     Given: Gather from a constant table; LSTM, GRU or RNN with constant weights.
     Result: Gather from a table of int8 and from one of scales, one for each row, Cast, Mul; or
-    DequantizeLinear in front of both weights, one scale for each gate and unit. What is small
+    Cast and Div in front of both weights, one divisor for each gate and unit: engines compute that
+    once, as they load, where DequantizeLinear would run each time or be refused. What is small
     enough to cost more than it saves stays.
 
     Args:

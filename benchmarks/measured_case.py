@@ -119,8 +119,9 @@ def read_graph(bundle: Bundle, variant: str) -> bytes:
 
 
 def name_derived(case: Case, bundle: Bundle, ending: str) -> Path:
-    """Return where in the cache something lies that follows from the fp32 graph."""
-    digest = hashlib.sha256(read_graph(bundle, "fp32")).hexdigest()[:16]
+    """Return where in the cache something lies that follows from the fp32 graph and its inputs."""
+    inputs = b"images" if case.images else b""
+    digest = hashlib.sha256(read_graph(bundle, "fp32") + inputs).hexdigest()[:16]
     return Path(case.cache) / f"{bundle.manifest.name}-{digest}-{ending}"
 
 

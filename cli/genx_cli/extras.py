@@ -7,7 +7,9 @@ from importlib.util import find_spec
 from genx_runtimes.errors import BackendUnavailableError
 
 # For each extra, the packages without which its commands cannot start.
-_PACKAGES = {"export": ("genx_export", "torch", "onnx", "onnx_ir", "onnxscript", "safetensors")}
+_PACKAGES = {
+    "export": ("genx_export", "torch", "onnx", "onnx_ir", "onnxscript", "PIL", "safetensors")
+}
 
 
 def require_extra(extra: str, command: str) -> None:

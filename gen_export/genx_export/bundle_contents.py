@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from importlib.metadata import version as package_version
 
 from genx_export.bundle_writer import pack_arrays, refer
-from genx_export.disk_files import DiskFiles
 from genx_export.feeding import FedComponent
 from genx_export.model import OPSET, LoadedModel
 from genx_runtimes.manifest import (
@@ -41,6 +40,7 @@ def collect_golden(golden: Sequence[FedComponent]) -> dict[str, Array]:
 
 def assemble_bundle(
     model: LoadedModel,
+    files: MutableMapping[str, bytes],
     *,
     components: Sequence[ComponentSpec],
     batch: BatchBounds,
@@ -50,14 +50,13 @@ def assemble_bundle(
     golden_seed: int,
     tolerance: float,
     quality: dict[str, float],
-) -> tuple[Manifest, DiskFiles]:
-    """Return the manifest and the files of a bundle with one fp32 variant."""
+) -> Manifest:
+    """Put the files of a bundle with one fp32 variant into `files`; return its manifest."""
     paths = {name: f"graphs/{_PRECISION}/{name}.onnx" for name in graphs}
-    files = DiskFiles()
     for name, data in graphs.items():
         files[paths[name]] = data
     files[GOLDEN_PATH] = pack_arrays(golden)
-    manifest = Manifest(
+    return Manifest(
         format=FORMAT,
         format_version=FORMAT_VERSION,
         name=model.name,
@@ -90,4 +89,3 @@ def assemble_bundle(
             **{name: package_version(name) for name in _PACKAGES},
         },
     )
-    return manifest, files

@@ -9,12 +9,17 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from itertools import count
 from pathlib import Path
 
+from genx_runtimes.errors import OutputError
+
 
 class DiskFiles(MutableMapping[str, bytes]):
     """Bytes by relative path, each read when it is asked for; gone with this object.
 
     Args:
         files: to start with.
+
+    Raises:
+        OutputError: the temporary folder cannot take a file.
     """
 
     def __init__(self, files: Mapping[str, bytes] | None = None) -> None:
@@ -30,7 +35,13 @@ class DiskFiles(MutableMapping[str, bytes]):
     def __setitem__(self, path: str, data: bytes) -> None:
         if path not in self._paths:
             self._paths[path] = self._root / str(next(self._numbers))
-        self._paths[path].write_bytes(data)
+        try:
+            self._paths[path].write_bytes(data)
+        except OSError as err:
+            raise OutputError(
+                f"cannot keep {path} in {self._root} meanwhile: {err.strerror or err}",
+                fix="free some space there, or let TMPDIR name another folder",
+            ) from err
 
     def __delitem__(self, path: str) -> None:
         self._paths.pop(path).unlink()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -86,7 +86,7 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
         InputError: an option is wrong, or the target exists.
         ExportError: the model cannot become a bundle; see its sub-classes.
         VerificationError: the graph differs from the original by more than the tolerance.
-        QualityError: int8 stays below the recipe's floor.
+        QualityError: a precision stays below the recipe's floor.
         OutputError: the bundle cannot be written.
 
     Nothing is written unless all went well.
@@ -98,6 +98,9 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     wanted_form: Form = form or ("native" if tuple(precision) == ("fp32",) else "auto")
     settings = recipe or QuantisationRecipe()
     check_precisions(precision, wanted_form, settings.target)
+    quantises = (tuple(precision), wanted_form) != (("fp32",), "native")
+    if images and not quantises:
+        raise InputError("images are for calibration, and fp32 needs none", fix="add int8")
     request = SourceRequest(
         weights=Path(weights) if weights is not None else None,
         weights_key=weights_key,
@@ -123,7 +126,9 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     contract = model.output or OutputSpec(name=next(iter(sampled.outputs)), kind="tensor")
     warnings = [*model.warnings, *check_contract(contract, sampled.outputs, given=model.output)]
 
-    graphs, reports = _translate(model, bounds, progress)
+    new_files = DiskFiles if quantises else dict[str, bytes]
+    graphs: MutableMapping[str, bytes] = new_files()
+    reports = _translate(model, bounds, graphs, progress)
 
     progress("verifying against the original model")
     for fed in golden:
@@ -132,9 +137,10 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     arrays = collect_golden(golden)
     quality = verify_components(specs, graphs, arrays, bounds, contract, tolerance)
 
-    files: Mapping[str, bytes]
-    manifest, files = assemble_bundle(
+    files: MutableMapping[str, bytes] = new_files()
+    manifest = assemble_bundle(
         model,
+        files,
         components=specs,
         batch=bounds,
         contract=contract,
@@ -145,7 +151,7 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
         quality=quality,
     )
     extended = None
-    if (tuple(precision), wanted_form) != (("fp32",), "native"):
+    if quantises:
         progress("drawing samples from the original model")
         given = read_images(images or {}, manifest, settings, count_samples(settings, bounds))
         settings = replace(settings, images=given.files)
@@ -212,10 +218,12 @@ def _agree_on_batch(model: LoadedModel, asked: BatchBounds | None) -> BatchBound
 
 @frees_graphs
 def _translate(
-    model: LoadedModel, bounds: BatchBounds, progress: Callable[[str], None]
-) -> tuple[DiskFiles, tuple[ComponentReport, ...]]:
-    """Return each component's ONNX file, traced on other samples than the golden ones."""
-    graphs = DiskFiles()
+    model: LoadedModel,
+    bounds: BatchBounds,
+    graphs: MutableMapping[str, bytes],
+    progress: Callable[[str], None],
+) -> tuple[ComponentReport, ...]:
+    """Make each component's ONNX file in `graphs`, traced on other samples than the golden ones."""
     reports = []
     # torch.export takes 0 and 1 for constants: trace with two samples where that is allowed.
     for fed in _feed(model, TRACE_SEED, min(max(2, bounds.min), bounds.max), bounds):
@@ -235,7 +243,7 @@ def _translate(
                 passes=tuple(passes),
             )
         )
-    return graphs, tuple(reports)
+    return tuple(reports)
 
 
 def _check_name(name: str) -> None:

@@ -59,7 +59,7 @@ def quantize(
     Raises:
         InputError: an option is wrong, or the target exists.
         BundleError: the bundle cannot be used.
-        QualityError: int8 stays below the recipe's floor; nothing is written.
+        QualityError: a precision stays below the recipe's floor; nothing is written.
         OutputError: the bundle cannot be written.
     """
     settings = recipe or QuantisationRecipe()

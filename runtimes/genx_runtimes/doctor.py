@@ -17,7 +17,7 @@ from genx_runtimes.probe import Finding
 from genx_runtimes.version import __version__
 
 # What `genx[export]` brings; a test compares it with the package's own metadata.
-EXPORT_PACKAGES = ("torch", "onnx", "onnx-ir", "onnxscript", "safetensors")
+EXPORT_PACKAGES = ("torch", "onnx", "onnx-ir", "onnxscript", "pillow", "safetensors")
 PROVIDER_PACKAGES = {
     "onnxruntime-gpu": ("CUDAExecutionProvider", "TensorrtExecutionProvider"),
     "onnxruntime-openvino": ("OpenVINOExecutionProvider",),

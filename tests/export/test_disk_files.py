@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 from pathlib import Path
 
 import pytest
 
 from genx_export.disk_files import DiskFiles
+from genx_runtimes.errors import OutputError
 
 
 def test_a_mapping_that_is_gone_with_its_folder() -> None:
@@ -25,3 +27,14 @@ def test_a_mapping_that_is_gone_with_its_folder() -> None:
     del files
     gc.collect()
     assert not root.exists()
+
+
+def test_a_full_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = DiskFiles()
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(OutputError, match=r"cannot keep a in .*No space left.*TMPDIR"):
+        files["a"] = b"one"

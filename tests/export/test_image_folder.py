@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -16,6 +17,11 @@ from genx_runtimes.errors import InputError
 
 RECIPE = QuantisationRecipe(samples=16, calibration=16, min_psnr_db=20)
 COUNTS = (16, 16)
+
+
+@pytest.fixture(autouse=True)
+def _measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genx_export.quantisation.extend.measure", lambda *_, **__: ())
 
 
 @pytest.fixture
@@ -85,7 +91,28 @@ def test_ranges_are_those_of_the_images(
             recipe=RECIPE,
             images=images,
         )
-    assert open_bundle(path).variant("int8").recipe["images"] == 24
+    bundle = open_bundle(path)
+    assert bundle.variant("int8").recipe["images"] == 24
+    graph = onnx.load_from_string(bundle.read_graph("generator", "int8")).graph
+    (rounding,) = (n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] == "photo")
+    (scale,) = (
+        float(onnx.numpy_helper.to_array(t))
+        for t in graph.initializer
+        if t.name == rounding.input[1]
+    )
+    # Half of the images, of 0 to 230, have been seen; the prior would be 2 / 255 wide.
+    assert 1.2 / 255 < scale < 1.9 / 255
+
+
+def test_images_without_anything_to_calibrate(models: str, tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(InputError, match="images are for calibration"):
+        export(f"{models}:Flat", tmp_path / "f.genx", priors=["z=normal:8"], images={"z": folder})
+
+
+def test_pixels_of_sixteen_bits_are_refused(net: Path, folder: Path) -> None:
+    Image.fromarray(np.full((12, 20), 40_000, np.uint16)).save(folder / "deep.png")
+    with pytest.raises(InputError, match=r"deep\.png has pixels of more than 8 bits"):
+        read_images({"photo": folder}, open_bundle(net).manifest, RECIPE, COUNTS)
 
 
 @pytest.mark.parametrize(

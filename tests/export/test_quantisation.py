@@ -304,3 +304,33 @@ def test_where_layers_give_unrounded_values(bundle: Bundle) -> None:
     after = [users[n.output[0]] for n in made.node if n.op_type == "Conv"]
     assert after == ["Relu", "QuantizeLinear", "Sigmoid"]
     assert users[next(n.output[0] for n in made.node if n.op_type == "Relu")] == "QuantizeLinear"
+
+
+def test_layers_whose_value_is_an_output_give_it_unrounded(bundle: Bundle) -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 9, opset_import: ["" : 20]> '
+        "g (float[batch,4,6,6] x) => (float[batch,4,6,6] features, float[batch,4,6,6] y) {"
+        "features = Conv<pads=[1,1,1,1]>(x, w)  b = Relu(features)"
+        " y = Conv<pads=[1,1,1,1]>(b, w)}"
+    )
+    for index, node in enumerate(model.graph.node):
+        node.name = f"{node.op_type}_{index}"
+    random = np.random.default_rng(0)
+    weights = random.normal(0, 0.2, (4, 4, 3, 3)).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    data = model.SerializeToString()
+    x = random.standard_normal((8, 4, 6, 6)).astype(np.float32)
+    ranges = estimate_ranges(observe_activations(data, {"x": x}, bundle.manifest.batch), "minmax")
+    made = quantise(data, ranges)
+    layers = [n for n in onnx.load_from_string(made).graph.node if n.op_type == "Conv"]
+    assert [layer.output[0] for layer in layers] == ["features", "y"]
+    import onnxruntime as ort
+
+    for graph in (data, made):
+        session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
+        outputs = session.run(None, {"x": x})
+        if graph is data:
+            expected = outputs
+        else:
+            for got, wanted in zip(outputs, expected, strict=True):
+                assert measure_psnr(got, wanted, float(np.ptp(wanted))).min() > 35

@@ -352,7 +352,7 @@ def test_group_norm_over_random_configurations(seed: int) -> None:
     """Means far from zero and tiny variances included: what cancels in E[x^2] - E[x]^2."""
     draw = random.Random(seed)
     torch.manual_seed(seed)
-    for _ in range(10):
+    for _ in range(5):
         groups, width = draw.randint(1, 4), draw.randint(1, 4)
         channels = groups * width
         affine, epsilon = draw.random() < 0.7, draw.choice([1e-5, 1e-3, 0.1])
@@ -399,3 +399,57 @@ def test_group_norm_is_one_pattern_among_others() -> None:
     decisions = rewrite(model)
     assert not fired(decisions, "RewriteGroupNorm")
     assert any("groups are channels" in d.reason for d in decisions)
+
+
+def test_a_reshape_that_splits_samples_is_no_group_norm() -> None:
+    class Video(nn.Module):
+        """x (B, 8 frames, 4 channels, H, W), each frame and channel normalised alone."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.InstanceNorm2d(4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.norm(x.reshape(-1, *x.shape[2:])).reshape(x.shape)
+
+    module, x = Video().eval(), torch.randn(2, 8, 4, 3, 5)
+    model = export(module, x)
+    assert not fired(rewrite(model), "RewriteGroupNorm")
+    with torch.inference_mode():
+        assert_equal(run(model, x), module(x).numpy())
+
+
+def test_group_norm_of_an_older_file_stays() -> None:
+    model = export(nn.GroupNorm(2, 4), torch.randn(2, 4, 3, 5))
+    model.graph.opset_imports[""] = 17
+    decisions = rewrite(model)
+    assert not fired(decisions, "RewriteGroupNorm")
+    assert any("older than opset 18" in d.reason for d in decisions)
+
+
+@pytest.mark.parametrize(
+    ("tail", "moves"),
+    [
+        (torch.tanh, True),
+        (lambda x: x * 0.5, True),
+        (lambda x: x * torch.arange(1.0, 5.0)[:, None, None], False),
+    ],
+)
+def test_activations_move_in_front_of_the_reshape_behind_a_matrix_product(
+    tail: Callable[[torch.Tensor], torch.Tensor], moves: bool
+) -> None:
+    class Head(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(6, 36)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return tail(self.linear(x).view(-1, 4, 3, 3))
+
+    module, x = Head(), torch.randn(2, 6)
+    model = export(module, x)
+    decisions = rewrite(model)
+    assert bool(fired(decisions, "MovePointwise")) is moves
+    assert (operators(model)[-1] == "Reshape") is moves
+    with torch.inference_mode():
+        assert_equal(run(model, x), module(x).numpy())

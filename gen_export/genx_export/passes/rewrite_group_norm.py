@@ -10,6 +10,9 @@ from onnx_ir.passes import InPlacePass, PassResult
 from genx_export.passes.decision import Decision, NotRewritten, rewrite_each
 from genx_export.passes.weights import add_constant, read_constant, replace_node
 
+# ReduceMean takes its axes as an input.
+_LEAST_OPSET = 18
+
 
 class RewriteGroupNorm(InPlacePass):
     """Average over pixels for each channel, then over the channels of a group.
@@ -32,6 +35,8 @@ class RewriteGroupNorm(InPlacePass):
 
 
 def _rewrite(graph: ir.Graph, node: ir.Node) -> str:
+    if graph.opset_imports.get("", 0) < _LEAST_OPSET:
+        raise NotRewritten(f"the file is older than opset {_LEAST_OPSET}")
     source, groups = _find_source(node)
     assert source.shape is not None
     channels, rank = source.shape[1], len(source.shape)
@@ -82,9 +87,15 @@ def _find_source(node: ir.Node) -> tuple[ir.Value, int]:
     reshape = value.producer() if value is not None else None
     if reshape is None or reshape.op_type != "Reshape":
         raise NotRewritten("its groups are channels: nothing is reshaped")
-    source = reshape.inputs[0]
+    source, shape = reshape.inputs[0], read_constant(reshape.inputs[1], "shape")
     if source is None or source.shape is None or len(source.shape) < 3:
         raise NotRewritten("the shape in front is not known")
+    # 0 keeps the batch: a reshape that joins or splits samples, as of video, is another matter.
+    if (
+        tuple(shape[:2].tolist()) != (0, scale.size)
+        or reshape.attributes.get_int("allowzero", 0) != 0
+    ):
+        raise NotRewritten("its Reshape makes no groups of channels")
     return source, scale.size
 
 

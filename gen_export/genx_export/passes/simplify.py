@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import onnx_ir as ir
 from onnx_ir.passes import InPlacePass, PassResult
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 from onnxscript import optimizer
 
-# In elements: the exporter puts the gates of recurrent layers in ONNX's order by operators, which
-# the default limits would leave to each run.
-_LARGEST = 2**24
+# By these the exporter puts the gates of recurrent layers in ONNX's order, which would be done in
+# each run: constants as large as weights are not folded by default.
+_GATES = ("Slice", "Concat", "Unsqueeze")
 
 
 class Simplify(InPlacePass):
@@ -25,8 +26,14 @@ class Simplify(InPlacePass):
     def call(self, model: ir.Model) -> PassResult:
         """Run the pass."""
         before = _count_nodes(model)
-        optimizer.optimize(model, input_size_limit=_LARGEST, output_size_limit=_LARGEST)
+        optimizer.optimize(model)
+        optimizer.fold_constants(model, should_fold=_arranges_gates)
+        RemoveUnusedNodesPass()(model)
         return PassResult(model, modified=_count_nodes(model) != before)
+
+
+def _arranges_gates(node: ir.Node) -> bool | None:
+    return True if node.op_type in _GATES else None
 
 
 def _count_nodes(model: ir.Model) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -78,7 +78,7 @@ class Extended:
     """
 
     manifest: Manifest
-    files: Mapping[str, bytes]
+    files: MutableMapping[str, bytes]
     variants: tuple[VariantReport, ...]
     decisions: Mapping[str, Sequence[Decision]]
     dropped: tuple[str, ...]
@@ -128,7 +128,8 @@ def extend_bundle(
         progress: called with a few words before each step.
 
     Raises:
-        QualityError: int8 stays below the floor.
+        InputError: a precision is for weights of a kind that the model does not have.
+        QualityError: a precision stays below the floor.
     """
     base = manifest.variants[0]
     maker = VariantMaker(manifest, files, golden, material, recipe, progress)
@@ -157,21 +158,31 @@ def _plan(
     """Return what to try of each precision.
 
     What runs on another machine cannot be measured here: TensorRT quantises convolutions and leaves
-    transposed ones in float, so int8 for it is rewritten; fp16, which is for GPUs, stays native.
+    transposed ones in float, so int8 for it is rewritten; fp16, which is for GPUs, stays native, as
+    does what has few bits in its weights alone.
+
+    Raises:
+        InputError: a precision is for weights of a kind that the model does not have.
     """
     different = maker.find_forms()
     asked = [form if form in different else "native"]
     wanted: Sequence[str] = different if form == "auto" else asked
     elsewhere = "rewritten" if "rewritten" in wanted else "native"
+    alone = "native" if form == "auto" else asked[0]
     joins = (False, True) if maker.has_joins else (False,)
+    few = next((name for name in precisions if name in WEIGHT_ONLY), None)
+    if few and not maker.has_large_weights:
+        raise InputError(
+            f"{few}: the model has no large embedding, recurrent layer or matrix product",
+            fix="int8 is for convolutions",
+        )
     tries = {
         "fp32": [Choice("fp32", each) for each in wanted],
-        "fp16": [Choice("fp16", "native" if form == "auto" else asked[0])],
+        "fp16": [Choice("fp16", alone)],
         "int8": [Choice("int8", elsewhere)]
         if target == "tensorrt"
         else [Choice("int8", each, join) for each in wanted for join in joins],
-        # No rewrite concerns matrix products, embeddings and recurrence.
-        **{name: [Choice(name, "native")] for name in WEIGHT_ONLY},
+        **{name: [Choice(name, alone)] for name in WEIGHT_ONLY},
     }
     return {precision: tries[precision] for precision in precisions}
 

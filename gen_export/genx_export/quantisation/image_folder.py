@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from genx_export.quantisation.recipe import QuantisationRecipe
 from genx_runtimes.errors import InputError, suggest
@@ -17,6 +17,7 @@ from genx_runtimes.session import Array
 
 Folders = Mapping[str, str | PathLike[str]]
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 _LEAST = 16
 
 
@@ -95,8 +96,7 @@ def _find_contract(name: str, manifest: Manifest) -> tuple[tuple[int, int, int],
 def _list_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder", fix="--images NAME=FOLDER")
-    Image.init()
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in Image.EXTENSION)
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in _ENDINGS)
     if len(paths) < _LEAST:
         raise InputError(f"{folder} has {len(paths)} images, expected {_LEAST} or more")
     return paths
@@ -106,8 +106,13 @@ def _read(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
     """Return an image (C, H, W), uint8."""
     try:
         with Image.open(path) as opened:
+            if opened.mode[0] in "IF":
+                raise InputError(
+                    f"{path} has pixels of more than 8 bits (mode {opened.mode})",
+                    fix="save it with 8 bits a channel",
+                )
             image = ImageOps.exif_transpose(opened).convert(_MODES[shape[0]])
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as err:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as err:
         raise InputError(f"{path} cannot be read as an image: {err}") from err
     fitted = ImageOps.fit(image, (shape[2], shape[1]), Image.Resampling.LANCZOS)
     return np.asarray(fitted).reshape(shape[1], shape[2], shape[0]).transpose(2, 0, 1)

@@ -56,7 +56,7 @@ def quantise(
 
     Given: a float32 graph. Result: the same with weights stored as int8, one scale for each output
     channel, and activations rounded to 8 bits, one scale for each tensor. Biases stay in float32.
-    Of embeddings and recurrent layers the weights alone are int8.
+    For "cpu" the weights alone of embeddings and recurrent layers are int8.
 
     Args:
         model: the serialised ONNX file.
@@ -71,6 +71,8 @@ def quantise(
     Source: onnxruntime's quantiser.
     """
     symmetric = target == "tensorrt"
+    if not symmetric and list_stored(model):
+        model = store_weights(model, kept=kept)
     proto = save_and_reload_model_with_shape_infer(onnx.load_from_string(model))
     layers = set(list_layers(model))
     if joins:
@@ -104,7 +106,7 @@ def quantise(
     del made.metadata_props[:]
     onnx.checker.check_model(made)
     data: bytes = made.SerializeToString(deterministic=True)
-    return store_weights(data, kept=kept) if list_stored(data) else data
+    return data
 
 
 def _drop_rounding(graph: onnx.GraphProto) -> None:
@@ -131,11 +133,9 @@ def _drop_rounding(graph: onnx.GraphProto) -> None:
             continue
         (restored,) = users[after[0].output[0]]
         behind = users.get(restored.output[0], [])
-        last = behind and restored.output[0] not in rounded
-        if last or (behind and all(_is_rounded(node, users) for node in behind)):
-            for node in behind:
-                names = [layer.output[0] if i == restored.output[0] else i for i in node.input]
-                node.input[:] = names
+        last = restored.output[0] not in rounded
+        if last or all(_is_rounded(node, users) for node in behind):
+            layer.output[0] = restored.output[0]
             dropped += [after[0], restored]
     for node in dropped:
         graph.node.remove(node)

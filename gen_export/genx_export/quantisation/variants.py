@@ -12,12 +12,12 @@ import onnx_ir as ir
 from genx_export.bundle_writer import refer
 from genx_export.graph import frees_graphs, serialise
 from genx_export.passes import REWRITES, Decision, rewrite
-from genx_export.quantisation.component import WEIGHT_ONLY, ComponentMaker, Made, Progress
+from genx_export.quantisation.component import ComponentMaker, Made, Progress
 from genx_export.quantisation.int8 import list_joins
 from genx_export.quantisation.material import Material
 from genx_export.quantisation.recipe import QuantisationRecipe
+from genx_export.quantisation.weight_only import list_weight_layers
 from genx_runtimes.backends import open_session
-from genx_runtimes.errors import InputError
 from genx_runtimes.manifest import ComponentSpec, FileRef, Manifest, VariantSpec
 from genx_runtimes.session import Array
 from genx_runtimes.verify import OutputCheck, choose_batches, compare_component
@@ -100,6 +100,11 @@ class VariantMaker:
         """Whether there are residual additions."""
         return any(list_joins(self._read(name)) for name in self._makers)
 
+    @property
+    def has_large_weights(self) -> bool:
+        """Whether there are weights for few bits where activations stay float32."""
+        return any(list_weight_layers(self._read(name)) for name in self._makers)
+
     def make(
         self, name: str, choice: Choice, files: MutableMapping[str, bytes]
     ) -> tuple[VariantSpec, dict[str, Made]]:
@@ -111,7 +116,6 @@ class VariantMaker:
             files: take its graphs.
 
         Raises:
-            InputError: there are no weights of the kind that the precision is for.
             QualityError: it stays below the floor.
             ExportError: fp16 gives NaN or infinity.
         """
@@ -125,11 +129,6 @@ class VariantMaker:
             path = f"graphs/{name}/{spec.name}.onnx"
             files[path], graphs[spec.name] = model, refer(path, model)
             checks += self._compare_golden(spec, model)
-        if precision in WEIGHT_ONLY and not any(m.layers for m in made.values()):
-            raise InputError(
-                f"{precision}: the model has no large embedding, recurrent layer or matrix product",
-                fix="int8 is for convolutions",
-            )
         error, psnr = max(c.max_error for c in checks), min(c.psnr_db for c in checks)
         exact = precision == "fp32"
         sampled = made[self._manifest.sampler.component]

@@ -46,7 +46,7 @@ def store_weights(model: bytes, *, kept: Collection[str] = ()) -> bytes:
 
     Given: Gather from a constant table; LSTM, GRU or RNN with constant weights.
     Result: Gather from a table of int8 and from one of scales, one for each row, Cast, Mul; or
-    Cast and Div in front of both weights, one divisor for each gate and unit: engines compute that
+    Cast and Div in front of the weights, one divisor for each gate and unit: engines compute that
     once, as they load, where DequantizeLinear would run each time or be refused. What is small
     enough to cost more than it saves stays.
 
@@ -87,13 +87,13 @@ def shrink_weights(model: bytes, bits: int, *, kept: Collection[str] = ()) -> by
                 _split_gemm(graph.graph, node)
             chosen.append(str(node.name))
     proto = ir.to_proto(graph)
-    every = {n.name for n in proto.graph.node if n.op_type == "MatMul"}
     quantiser = _import_quantiser()(
         proto,
         bits=bits,
         block_size=_BLOCK,
         is_symmetric=False,
-        nodes_to_exclude=sorted(every.difference(chosen)),
+        nodes_to_include=chosen,
+        op_types_to_quantize=("by name alone",),
     )
     quantiser.process()
     return _write(ir.from_proto(quantiser.model.model))
@@ -129,8 +129,10 @@ def _store_table(graph: ir.Graph, node: ir.Node) -> None:
 
 def _store_gates(graph: ir.Graph, node: ir.Node) -> None:
     for index, what in ((1, "input"), (2, "state")):
+        if not _is_weight(node.inputs[index]):
+            continue
         # (directions, gates and units, width)
-        rounded, scales = _round(_read_weights(node.inputs[index]), axes=(0, 2))
+        rounded, scales = _round(_read_weights(node.inputs[index]), axes=(2,))
         name = f"{node.name}/{what}"
         stored = add_constant(graph, f"{name}/int8", rounded)
         steps = add_constant(graph, f"{name}/steps", 1 / scales)
@@ -171,7 +173,7 @@ def _is_embedding(node: ir.Node) -> bool:
 
 
 def _is_recurrent(node: ir.Node) -> bool:
-    return node.op_type in RECURRENT and all(_is_weight(v) for v in node.inputs[1:3])
+    return node.op_type in RECURRENT and any(_is_weight(v) for v in node.inputs[1:3])
 
 
 def _is_product(node: ir.Node) -> bool:

@@ -14,7 +14,7 @@ from genx_export.bundle_writer import check_target, write_bundle
 from genx_export.disk_files import DiskFiles
 from genx_export.feeding import FedComponent, feed_components
 from genx_export.flags import parse_batch, parse_output, parse_prior
-from genx_export.graph import frees_graphs, measure_graph, name_ports, serialise
+from genx_export.graph import measure_graph, name_ports, serialise
 from genx_export.model import DEFAULT_BATCH, LoadedModel
 from genx_export.passes import run_passes
 from genx_export.quantisation.extend import Form, check_precisions, extend_bundle
@@ -216,7 +216,6 @@ def _agree_on_batch(model: LoadedModel, asked: BatchBounds | None) -> BatchBound
     return agreed
 
 
-@frees_graphs
 def _translate(
     model: LoadedModel,
     bounds: BatchBounds,

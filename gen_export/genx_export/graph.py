@@ -15,23 +15,25 @@ from genx_runtimes.errors import ExportError, TraceError
 MAX_GRAPH_BYTES = 2**31 - 1
 
 
+_LARGE = 2**24
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 def frees_graphs(function: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Free the graphs that a function made when it returns.
+    """Free the graphs that a function made of large ONNX files, given or returned, as bytes.
 
     An ir.Model is a web of references, which only the collector can free, and it counts objects,
-    not the bytes of weights.
+    not the bytes of weights. With torch loaded a collection takes a third of a second: small graphs
+    can wait for the next one.
     """
 
     @wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        try:
-            return function(*args, **kwargs)
-        finally:
+        result = function(*args, **kwargs)
+        if any(isinstance(v, bytes) and len(v) >= _LARGE for v in (*args, result)):
             gc.collect()
+        return result
 
     return call
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx.parser
+import onnxruntime as ort
 import pytest
 
 from genx_export import export
@@ -23,7 +24,7 @@ from genx_export.quantisation.quality import (
     measure_quality,
     measure_ssim,
 )
-from genx_export.quantisation.ranges import estimate_ranges
+from genx_export.quantisation.ranges import Ranges, estimate_ranges
 from genx_export.quantisation.recipe import QuantisationRecipe, Target
 from genx_runtimes.backends import open_session
 from genx_runtimes.bundle import Bundle, open_bundle
@@ -273,8 +274,6 @@ def test_fp16_keeps_what_does_not_fit(bundle: Bundle, factor: float, kept: tuple
     seen = observe_activations(model, {"x": x}, bundle.manifest.batch)
     made, wide = halve(model, seen)
     assert wide == kept
-    import onnxruntime as ort
-
     session = ort.InferenceSession(made, providers=["CPUExecutionProvider"])
     assert [p.type for p in (*session.get_inputs(), *session.get_outputs())] == [
         "tensor(float)",
@@ -283,13 +282,13 @@ def test_fp16_keeps_what_does_not_fit(bundle: Bundle, factor: float, kept: tuple
     np.testing.assert_allclose(session.run(None, {"x": x})[0], np.tanh(x), atol=2e-3)
 
 
-def test_where_layers_give_unrounded_values(bundle: Bundle) -> None:
-    """In front of ReLU and at the end; in front of Tanh onnxruntime needs the rounding."""
+def make_convolutions(outputs: str, body: str) -> tuple[bytes, np.ndarray, Ranges]:
+    """Return a graph of 3x3 convolutions `Conv(., w)` of 4 channels, an input, and its ranges."""
     model = onnx.parser.parse_model(
         '<ir_version: 9, opset_import: ["" : 20]> '
-        "g (float[batch,4,6,6] x) => (float[batch,4,6,6] y) {"
-        "a = Conv<pads=[1,1,1,1]>(x, w)  b = Relu(a)  c = Conv<pads=[1,1,1,1]>(b, w)"
-        " d = Tanh(c)  e = Conv<pads=[1,1,1,1]>(d, w)  y = Sigmoid(e)}"
+        f"g (float[batch,4,6,6] x) => ({outputs}) {{{body}}}".replace(
+            "Conv", "Conv<pads=[1,1,1,1]>"
+        )
     )
     for index, node in enumerate(model.graph.node):
         node.name = f"{node.op_type}_{index}"
@@ -298,39 +297,34 @@ def test_where_layers_give_unrounded_values(bundle: Bundle) -> None:
     model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
     data = model.SerializeToString()
     x = random.standard_normal((8, 4, 6, 6)).astype(np.float32)
-    seen = observe_activations(data, {"x": x}, bundle.manifest.batch)
-    made = onnx.load_from_string(quantise(data, estimate_ranges(seen, "minmax"))).graph
+    seen = observe_activations(data, {"x": x}, BatchBounds(min=1, max=8))
+    return data, x, estimate_ranges(seen, "minmax")
+
+
+def test_where_layers_give_unrounded_values() -> None:
+    """In front of ReLU and at the end; in front of Tanh onnxruntime needs the rounding."""
+    data, _, ranges = make_convolutions(
+        "float[batch,4,6,6] y",
+        "a = Conv(x, w)  b = Relu(a)  c = Conv(b, w)  d = Tanh(c)  e = Conv(d, w)  y = Sigmoid(e)",
+    )
+    made = onnx.load_from_string(quantise(data, ranges)).graph
     users = {name: node.op_type for node in made.node for name in node.input}
     after = [users[n.output[0]] for n in made.node if n.op_type == "Conv"]
     assert after == ["Relu", "QuantizeLinear", "Sigmoid"]
     assert users[next(n.output[0] for n in made.node if n.op_type == "Relu")] == "QuantizeLinear"
 
 
-def test_layers_whose_value_is_an_output_give_it_unrounded(bundle: Bundle) -> None:
-    model = onnx.parser.parse_model(
-        '<ir_version: 9, opset_import: ["" : 20]> '
-        "g (float[batch,4,6,6] x) => (float[batch,4,6,6] features, float[batch,4,6,6] y) {"
-        "features = Conv<pads=[1,1,1,1]>(x, w)  b = Relu(features)"
-        " y = Conv<pads=[1,1,1,1]>(b, w)}"
+def test_layers_whose_value_is_an_output_give_it_unrounded() -> None:
+    data, x, ranges = make_convolutions(
+        "float[batch,4,6,6] features, float[batch,4,6,6] y",
+        "features = Conv(x, w)  b = Relu(features)  y = Conv(b, w)",
     )
-    for index, node in enumerate(model.graph.node):
-        node.name = f"{node.op_type}_{index}"
-    random = np.random.default_rng(0)
-    weights = random.normal(0, 0.2, (4, 4, 3, 3)).astype(np.float32)
-    model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
-    data = model.SerializeToString()
-    x = random.standard_normal((8, 4, 6, 6)).astype(np.float32)
-    ranges = estimate_ranges(observe_activations(data, {"x": x}, bundle.manifest.batch), "minmax")
     made = quantise(data, ranges)
     layers = [n for n in onnx.load_from_string(made).graph.node if n.op_type == "Conv"]
     assert [layer.output[0] for layer in layers] == ["features", "y"]
-    import onnxruntime as ort
-
-    for graph in (data, made):
-        session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
-        outputs = session.run(None, {"x": x})
-        if graph is data:
-            expected = outputs
-        else:
-            for got, wanted in zip(outputs, expected, strict=True):
-                assert measure_psnr(got, wanted, float(np.ptp(wanted))).min() > 35
+    outputs, expected = (
+        ort.InferenceSession(graph, providers=["CPUExecutionProvider"]).run(None, {"x": x})
+        for graph in (made, data)
+    )
+    for got, wanted in zip(outputs, expected, strict=True):
+        assert measure_psnr(got, wanted, float(np.ptp(wanted))).min() > 35

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from genx_export import QuantisationRecipe, export, quantize
+from genx_export.quantisation.variants import VariantMaker
 from genx_runtimes.bundle import Bundle, open_bundle
 from genx_runtimes.errors import InputError, QualityError, VerificationError
 from genx_runtimes.tuning import Combination
@@ -115,6 +118,28 @@ def test_the_faster_form_stays(
     variants = open_bundle(tmp_path / "q.genx").manifest.variants
     assert [v.name for v in variants] == names
     assert [v.form for v in variants] == forms
+
+
+def test_a_form_beyond_the_tolerance_is_left_out(
+    tmp_path: Path, native: Path, measured: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = VariantMaker._compare_golden
+
+    def compare(self: VariantMaker, spec: Any, model: bytes) -> Any:
+        checks = original(self, spec, model)
+        kinds = {node.op_type for node in onnx.load_from_string(model).graph.node}
+        rewritten = not kinds & {"ConvTranspose", "QuantizeLinear"}
+        return [replace(c, max_error=0.1) for c in checks] if rewritten else checks
+
+    monkeypatch.setattr(VariantMaker, "_compare_golden", compare)
+    measured("fp32-rewritten")
+    report = quantize(native, tmp_path / "q.genx", recipe=RECIPE)
+    bundle = open_bundle(tmp_path / "q.genx")
+    assert [v.name for v in bundle.manifest.variants] == ["fp32", "int8"]
+    assert not (tmp_path / "q.genx" / "graphs" / "fp32-rewritten").exists()
+    assert any("fp32-rewritten: fp32 in form rewritten is off by 0.1" in d for d in report.dropped)
+    with pytest.raises(QualityError, match=r"off by 0\.1 of the range"):
+        quantize(native, tmp_path / "r.genx", form="rewritten", recipe=RECIPE)
 
 
 def test_forms_that_are_asked_for_are_taken(tmp_path: Path, native: Path, measured: object) -> None:

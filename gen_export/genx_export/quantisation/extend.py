@@ -137,13 +137,20 @@ def extend_bundle(
     plan = _plan(precisions, form, recipe.target, maker)
     chosen, dropped = _choose(plan, _screen(manifest, rest, maker, plan, progress))
     written = DiskFiles(rest)
-    made = {name: _make(maker, name, choice, written) for name, choice in chosen.items()}
+    made = {}
+    for name, choice in chosen.items():
+        try:
+            made[name] = _make(maker, name, choice, written)
+        except QualityError as err:
+            if name in precisions:
+                raise
+            dropped = (*dropped, f"{choice}: {err.message}")
     new = replace(manifest, variants=tuple(variant for variant, _ in made.values()))
     fastest = _measure_all(new, written, progress)
     return Extended(
         manifest=new,
         files=written,
-        variants=tuple(_report(*made[name], fastest[name]) for name in chosen),
+        variants=tuple(_report(*made[name], fastest[name]) for name in made),
         decisions=maker.decisions,
         dropped=dropped,
     )

@@ -18,6 +18,7 @@ from genx_export.quantisation.material import Material
 from genx_export.quantisation.recipe import QuantisationRecipe
 from genx_export.quantisation.weight_only import list_weight_layers
 from genx_runtimes.backends import open_session
+from genx_runtimes.errors import QualityError
 from genx_runtimes.manifest import ComponentSpec, FileRef, Manifest, VariantSpec
 from genx_runtimes.session import Array
 from genx_runtimes.verify import OutputCheck, choose_batches, compare_component
@@ -116,7 +117,7 @@ class VariantMaker:
             files: take its graphs.
 
         Raises:
-            QualityError: it stays below the floor.
+            QualityError: it stays below the floor, or fp32 in another form beyond the tolerance.
             ExportError: fp16 gives NaN or infinity.
         """
         precision, form, joins = choice
@@ -131,12 +132,20 @@ class VariantMaker:
             checks += self._compare_golden(spec, model)
         error, psnr = max(c.max_error for c in checks), min(c.psnr_db for c in checks)
         exact = precision == "fp32"
+        tolerance = self._manifest.variants[0].tolerance if exact else error * _SLACK
+        if form != "native" and exact and error > tolerance:
+            for ref in graphs.values():
+                del files[ref.path]
+            raise QualityError(
+                f"fp32 in form {form} is off by {error:.2g} of the range, tolerance {tolerance:g}",
+                fix="--form native",
+            )
         sampled = made[self._manifest.sampler.component]
         variant = VariantSpec(
             name=name,
             precision=precision,
             graphs=graphs,
-            tolerance=self._manifest.variants[0].tolerance if exact else error * _SLACK,
+            tolerance=tolerance,
             quality={"max_error": error, **sampled.quality.to_json()},
             form=form,
             min_psnr_db=None if exact else max(psnr - _SLACK_DB, _FEWEST_DB),

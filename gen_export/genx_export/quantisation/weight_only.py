@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from genx_export.graph import frees_graphs
-from genx_export.passes.weights import add_constant, replace_node
+from genx_export.passes.weights import add_constant, read_constant, replace_node
 
 if TYPE_CHECKING:
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
@@ -112,7 +112,7 @@ def _import_quantiser() -> type[MatMulNBitsQuantizer]:
 
 def _store_table(graph: ir.Graph, node: ir.Node) -> None:
     table, indices = node.inputs
-    rows, scales = _round(_read_weights(table), axes=(1,))
+    rows, scales = _round(read_constant(table, "table"), axes=(1,))
     name = str(node.name)
     kinds = (
         add_constant(graph, f"{name}/rows", rows),
@@ -132,7 +132,7 @@ def _store_gates(graph: ir.Graph, node: ir.Node) -> None:
         if not _is_weight(node.inputs[index]):
             continue
         # (directions, gates and units, width)
-        rounded, scales = _round(_read_weights(node.inputs[index]), axes=(2,))
+        rounded, scales = _round(read_constant(node.inputs[index], what), axes=(2,))
         name = f"{node.name}/{what}"
         stored = add_constant(graph, f"{name}/int8", rounded)
         steps = add_constant(graph, f"{name}/steps", 1 / scales)
@@ -146,7 +146,7 @@ def _store_gates(graph: ir.Graph, node: ir.Node) -> None:
 
 def _split_gemm(graph: ir.Graph, node: ir.Node) -> None:
     """Given: Gemm. Result: MatMul of the same name, and Add where there is a bias."""
-    matrix = _read_weights(node.inputs[1])
+    matrix = read_constant(node.inputs[1], "weights")
     if node.attributes.get_int("transB", 0):
         matrix = matrix.T
     name = str(node.name)
@@ -158,7 +158,7 @@ def _split_gemm(graph: ir.Graph, node: ir.Node) -> None:
 
 
 def _round(
-    weights: NDArray[np.float32], axes: tuple[int, ...]
+    weights: NDArray[Any], axes: tuple[int, ...]
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Return int8 weights, and the scale of those that lie along `axes`, in as many dimensions."""
     largest = np.abs(weights).max(axis=axes, keepdims=True)
@@ -198,13 +198,6 @@ def _is_weight(value: ir.Value | None) -> bool:
         return False
     tensor = value.const_value
     return tensor.dtype == ir.DataType.FLOAT and tensor.size >= _LEAST
-
-
-def _read_weights(value: ir.Value | None) -> NDArray[np.float32]:
-    assert value is not None
-    assert value.const_value is not None
-    array: NDArray[np.float32] = value.const_value.numpy()
-    return array
 
 
 def _read(model: bytes) -> ir.Model:

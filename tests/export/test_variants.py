@@ -137,7 +137,9 @@ def test_a_form_beyond_the_tolerance_is_left_out(
     bundle = open_bundle(tmp_path / "q.genx")
     assert [v.name for v in bundle.manifest.variants] == ["fp32", "int8"]
     assert not (tmp_path / "q.genx" / "graphs" / "fp32-rewritten").exists()
-    assert any("fp32-rewritten: fp32 in form rewritten is off by 0.1" in d for d in report.dropped)
+    assert any(
+        "fp32-rewritten: fp32 in form rewritten is off by 0.1" in d for d in report.extended.dropped
+    )
     with pytest.raises(QualityError, match=r"off by 0\.1 of the range"):
         quantize(native, tmp_path / "r.genx", form="rewritten", recipe=RECIPE)
 

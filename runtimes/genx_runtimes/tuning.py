@@ -7,11 +7,12 @@ bundle, batch size and machine, so that it is done once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
 
-from genx_runtimes.backends import BACKENDS
+from genx_runtimes.backends import BACKENDS, Backend
 from genx_runtimes.bench.options import BenchOptions
 from genx_runtimes.bench.run import Contender, run_bench
 from genx_runtimes.bundle import Bundle
@@ -144,8 +145,7 @@ def measure(
     First with all usable cores (or `threads`); then the fastest with fewer threads as well.
     """
     cores = threads or count_usable_cores()
-    engines = [b.name for b in BACKENDS if b.requires and b.is_installed()]
-    pairs = [(engine, variant) for engine in engines for variant in variants]
+    pairs = [(engine.name, variant) for engine in _list_engines() for variant in variants]
     found = _measure_some(bundle, [(*pair, cores) for pair in pairs], batch, progress)
     best = found[0]
     fewer = sorted({1, cores // 2} - {0, cores})
@@ -201,12 +201,30 @@ def _read(data: bytes) -> list[Tuning]:
         return []
 
 
+def _list_engines() -> list[Backend]:
+    """Return what computes and is installed; without a GPU, what needs none."""
+    installed = [b for b in BACKENDS if b.requires and b.is_installed()]
+    if any(b.needs_gpu for b in installed) and not _has_gpu():
+        installed = [b for b in installed if not b.needs_gpu]
+    return installed
+
+
+@lru_cache
+def _has_gpu() -> bool:
+    from genx_runtimes.cuda import open_cuda
+
+    try:
+        open_cuda()
+    except BackendUnavailableError:
+        return False
+    return True
+
+
 def _describe_machine() -> str:
     parts = [read_cpu_model(), f"{count_usable_cores()} cores"]
-    for backend in BACKENDS:
-        if backend.requires and backend.is_installed():
-            try:
-                parts.append(f"{backend.name} {version(backend.requires)}")
-            except PackageNotFoundError:  # another distribution of the same module
-                parts.append(backend.name)
+    for backend in _list_engines():
+        try:
+            parts.append(f"{backend.name} {version(backend.requires)}")
+        except PackageNotFoundError:  # another distribution of the same module
+            parts.append(backend.name)
     return ", ".join(parts)

@@ -15,7 +15,7 @@ from genx_runtimes.errors import BackendError, BackendUnavailableError, InputErr
 from genx_runtimes.session import Array, Session, SessionOptions
 
 # Where the thin runtime alone is tested, engines of extras are not there; tests/export wants all.
-NAMES = [backend.name for backend in BACKENDS if backend.is_installed()]
+NAMES = [b.name for b in BACKENDS if b.is_installed() and not b.needs_gpu]
 
 
 @pytest.fixture(params=NAMES)

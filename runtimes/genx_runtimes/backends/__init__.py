@@ -27,6 +27,7 @@ class Backend:
         requires: the import name of the engine, empty where none is needed.
         install: the command that brings the engine.
         summary: for `genx doctor`.
+        needs_gpu: whether it runs on an NVIDIA GPU alone.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Backend:
     requires: str
     install: str
     summary: str
+    needs_gpu: bool = False
 
     def is_installed(self) -> bool:
         """Whether the engine's package is there; it is not imported."""
@@ -60,6 +62,22 @@ BACKENDS = (
         requires="openvino",
         install="pip install openvino",
         summary="runs the ONNX graphs; x86-64 and Arm CPUs, quick with int8",
+    ),
+    Backend(
+        name="tensorrt",
+        module="tensorrt",
+        requires="tensorrt",
+        install="pip install 'genx[tensorrt]'; on a Jetson TensorRT is part of JetPack",
+        summary="compiles the ONNX graphs for the NVIDIA GPU that is here; Jetson and desktop",
+        needs_gpu=True,
+    ),
+    Backend(
+        name="tensorrt-rtx",
+        module="tensorrt_rtx",
+        requires="tensorrt_rtx",
+        install="pip install 'genx[tensorrt-rtx]'",
+        summary="runs engines compiled ahead, on any machine, for desktop NVIDIA GPUs",
+        needs_gpu=True,
     ),
     Backend(
         name="null",

@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle: NAME.genx.")]
+BundlePaths = Annotated[
+    list[Path] | None, typer.Argument(metavar="[BUNDLE]...", help="Bundles: NAME.genx.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 BackendName = Annotated[

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import msgspec
 
@@ -18,7 +19,7 @@ from genx_runtimes.bench.run import Contender, run_bench
 from genx_runtimes.bundle import Bundle
 from genx_runtimes.cache import cache_folder
 from genx_runtimes.cpu import count_usable_cores
-from genx_runtimes.errors import BackendUnavailableError
+from genx_runtimes.errors import BackendUnavailableError, OutputError
 from genx_runtimes.processor import read_cpu_model
 from genx_runtimes.writing import write_whole
 
@@ -55,6 +56,11 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     machine: str
     variants: tuple[str, ...]
     combinations: tuple[Combination, ...]
+
+    @property
+    def has_run(self) -> bool:
+        """Whether some engine ran the bundle."""
+        return bool(self.combinations) and self.combinations[0].p50_ms is not None
 
     @property
     def best(self) -> Combination:
@@ -109,13 +115,12 @@ def tune(
     Raises:
         InputError: a batch size or variant that the bundle does not have.
     """
-    names = [v.name for v in bundle.manifest.variants]
-    variants = tuple(names if precision is None else [bundle.variant(precision).name])
+    variants = _name_variants(bundle, precision)
     machine = _describe_machine()
     if threads is not None:
         machine = f"{machine}, {threads} threads"
     path = cache_folder("tuning") / f"{bundle.digest[:32]}-{batch}.json"
-    known = _read(path.read_bytes()) if path.exists() else []
+    known = _read(path)
     for earlier in known:
         if not again and (earlier.machine, earlier.variants) == (machine, variants):
             return earlier
@@ -130,6 +135,21 @@ def tune(
     with write_whole(path) as file:
         file.write(msgspec.json.encode([*others, made]))
     return made
+
+
+def recall(bundle: Bundle) -> tuple[Tuning, ...]:
+    """Return what `tune` measured on this machine of all variants; nothing is measured now.
+
+    The smallest batch size comes first; what no engine could run is left out.
+    """
+    try:
+        folder = cache_folder("tuning")
+    except OutputError:
+        return ()  # nothing can have been kept there
+    wanted = _describe_machine(), _name_variants(bundle, None)
+    found = [t for path in folder.glob(f"{bundle.digest[:32]}-*.json") for t in _read(path)]
+    kept = [t for t in found if (t.machine, t.variants) == wanted and t.has_run]
+    return tuple(sorted(kept, key=lambda t: t.batch))
 
 
 def measure(
@@ -193,11 +213,16 @@ def _rank(combination: Combination) -> float:
     return float("inf") if combination.p50_ms is None else combination.p50_ms
 
 
-def _read(data: bytes) -> list[Tuning]:
-    """Parse remembered measurements; those of another genx, or damaged, are measured again."""
+def _name_variants(bundle: Bundle, precision: str | None) -> tuple[str, ...]:
+    names = [v.name for v in bundle.manifest.variants]
+    return tuple(names if precision is None else [bundle.variant(precision).name])
+
+
+def _read(path: Path) -> list[Tuning]:
+    """Return remembered measurements; none that are damaged or of another genx."""
     try:
-        return msgspec.json.decode(data, type=list[Tuning])
-    except msgspec.MsgspecError:
+        return msgspec.json.decode(path.read_bytes(), type=list[Tuning])
+    except (msgspec.MsgspecError, OSError):
         return []
 
 

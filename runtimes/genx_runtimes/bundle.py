@@ -67,10 +67,11 @@ class Bundle:
         """Load what sampling needs.
 
         Args:
-            backend: a name in `genx_runtimes.backends.BACKENDS`, or "auto": the fastest measured
-                combination of engine, variant and threads, see `tuning.py`.
+            backend: a name in `genx_runtimes.backends.BACKENDS`, NAME:DEVICE such as
+                "onnxruntime:cuda", or "auto": the fastest measured combination of engine, variant
+                and threads, see `tuning.py`.
             precision: a variant's name; None takes the first, or with "auto" the fastest.
-            options: threads, spinning, providers.
+            options: threads, spinning, whether falling back to another device is allowed.
             batch: samples a call that the engine is set up for; None takes any alike, and "auto"
                 the smallest.
 
@@ -95,7 +96,8 @@ class Bundle:
         batch: int | None = None,
     ) -> Session:
         """Load one component's graph; arguments and errors as for `sampler`."""
-        settings = replace(options or SessionOptions(), batch=batch)
+        bounds = (self.manifest.batch.min, self.manifest.batch.max)
+        settings = replace(options or SessionOptions(), batch=batch, bounds=bounds)
         if backend == AUTO:
             from genx_runtimes.tuning import tune
 
@@ -112,6 +114,7 @@ class Bundle:
             raise InputError(f"unknown component {component!r}", fix=suggest(component, names))
         model = self.read_graph(component, precision)
         spec = self.manifest.component(component)
+        settings = replace(settings, precision=self.variant(precision).precision)
         return open_session(model, spec, backend=backend, options=settings)
 
     def read_graph(self, component: str, precision: str | None = None) -> bytes:

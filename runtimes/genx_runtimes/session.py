@@ -6,7 +6,8 @@ errors to the tree in `errors.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
@@ -36,6 +37,11 @@ class SessionOptions:
         cache: whether OpenVINO keeps compiled graphs in the user's cache folder.
         batch: the batch size that will be run most: OpenVINO compiles a graph for it alone, and
             another one for all others when one of these comes.
+        device: the device of NAME:DEVICE; set by `open_session`, None is the engine's default.
+        allow_fallback: whether what the device cannot run may run elsewhere; `tell` says what did.
+        tell: called with what a user must know, a line each; logged as a warning by default.
+        bounds: smallest and largest batch size of the bundle; set by it, None if unknown.
+        precision: of the bundle's variant; set by it, "" if unknown.
     """
 
     threads: int | None = None
@@ -44,6 +50,11 @@ class SessionOptions:
     mode: Literal["latency", "throughput"] = "latency"
     cache: bool = False
     batch: int | None = None
+    device: str | None = None
+    allow_fallback: bool = False
+    tell: Callable[[str], None] = logging.getLogger("genx_runtimes").warning
+    bounds: tuple[int, int] | None = None
+    precision: str = ""
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:

@@ -6,6 +6,7 @@ None of the hardware is here: a stand-in takes down what onnxruntime is given.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -166,12 +167,17 @@ def test_tf32_and_libraries(
     device: Device,
     tiny_bundle: Path,
     start: Start,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    (tmp_path / "tensorrt_libs.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tensorrt_libs", raising=False)
     fake = start(device.provider)
     open_on(tiny_bundle, device.name)
     trt = device.name == "tensorrt"
+    assert ("tensorrt_libs" in sys.modules) == trt
     assert os.environ.get("NVIDIA_TF32_OVERRIDE") == ("0" if trt else None)
     assert fake.preloads == (device.name in ("cuda", "tensorrt"))
     assert capsys.readouterr().out == ""

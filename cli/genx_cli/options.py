@@ -17,8 +17,16 @@ BackendName = Annotated[
     str,
     typer.Option(
         "--backend",
-        help="Engine that runs the model; auto: the fastest engine, precision and thread count, "
-        "measured once on this machine.",
+        help="Engine that runs the model, NAME or NAME:DEVICE such as onnxruntime:cuda; auto: the "
+        "fastest engine, precision and thread count, measured once on this machine.",
+    ),
+]
+AllowFallback = Annotated[
+    bool,
+    typer.Option(
+        "--allow-fallback",
+        help="Run elsewhere what the device of --backend cannot, and say where; otherwise that is "
+        "an error.",
     ),
 ]
 Precision = Annotated[

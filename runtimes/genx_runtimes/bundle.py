@@ -67,10 +67,11 @@ class Bundle:
         """Load what sampling needs.
 
         Args:
-            backend: a name in `genx_runtimes.backends.BACKENDS`, or "auto": the fastest measured
-                combination of engine, variant and threads, see `tuning.py`.
+            backend: a name in `genx_runtimes.backends.BACKENDS`, NAME:DEVICE such as
+                "onnxruntime:cuda", or "auto": the fastest measured combination of engine, variant
+                and threads, see `tuning.py`.
             precision: a variant's name; None takes the first, or with "auto" the fastest.
-            options: threads, spinning, providers.
+            options: threads, spinning, whether falling back to another device is allowed.
             batch: samples a call that the engine is set up for; None takes any alike, and "auto"
                 the smallest.
 
@@ -126,6 +127,7 @@ class Bundle:
 
         return GraphOrigin(
             variant=variant.name,
+            precision=variant.precision,
             folder=self.path if self.path.is_dir() else None,
             bounds=self.manifest.batch,
             check=check,

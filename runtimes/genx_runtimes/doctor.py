@@ -12,6 +12,7 @@ import msgspec
 
 from genx_runtimes.advice import Advice, advise
 from genx_runtimes.backends import BACKENDS, Backend
+from genx_runtimes.backends.onnxruntime_devices import list_packages
 from genx_runtimes.bundle import Bundle
 from genx_runtimes.child import Outcome, run_child
 from genx_runtimes.machine import Machine, describe_machine
@@ -22,11 +23,7 @@ from genx_runtimes.version import __version__
 
 # What `genx[export]` brings; a test compares it with the package's own metadata.
 EXPORT_PACKAGES = ("torch", "onnx", "onnx-ir", "onnxscript", "pillow", "safetensors")
-PROVIDER_PACKAGES = {
-    "onnxruntime-gpu": ("CUDAExecutionProvider", "TensorrtExecutionProvider"),
-    "onnxruntime-openvino": ("OpenVINOExecutionProvider",),
-    "onnxruntime-directml": ("DmlExecutionProvider",),
-}
+PROVIDER_PACKAGES = list_packages()
 _ROOT = Path("/")
 _PROBE_TIMEOUT_S = 60.0
 # Always there and tried with the engine itself; and one that calls a web service.

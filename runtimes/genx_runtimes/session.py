@@ -25,12 +25,20 @@ if TYPE_CHECKING:
 Array = NDArray[np.generic]
 
 
+def warn(text: str) -> None:
+    """Log a warning; logging is imported then, not by every start."""
+    import logging
+
+    logging.getLogger("genx").warning("%s", text)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphOrigin:
     """Where a graph comes from, for backends that compile it and keep what they made.
 
     Args:
         variant: of the bundle.
+        precision: of that variant.
         folder: the bundle, where it is a folder.
         bounds: batch sizes that the bundle allows.
         check: compares a session with the golden samples: the largest error over the output range,
@@ -38,6 +46,7 @@ class GraphOrigin:
     """
 
     variant: str
+    precision: str = "fp32"
     folder: Path | None = None
     bounds: BatchBounds | None = None
     check: Callable[[Session], float] | None = None
@@ -56,6 +65,9 @@ class SessionOptions:
         batch: the batch size that will be run most: OpenVINO compiles a graph for it alone, and
             another one for all others when one of these comes; TensorRT takes the engine that is
             tuned closest to it.
+        device: the device of NAME:DEVICE; set by `open_session`, None is the engine's default.
+        allow_fallback: whether what the device cannot run may run elsewhere; `tell` says what did.
+        tell: called with what a user must know, a line each; logged as a warning by default.
         origin: where the graph comes from; set by the bundle.
     """
 
@@ -65,6 +77,9 @@ class SessionOptions:
     mode: Literal["latency", "throughput"] = "latency"
     cache: bool = False
     batch: int | None = None
+    device: str | None = None
+    allow_fallback: bool = False
+    tell: Callable[[str], None] = warn
     origin: GraphOrigin | None = None
 
     def __post_init__(self) -> None:

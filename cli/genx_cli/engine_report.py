@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from genx_cli.sink import Sink
+    from genx_cli.sink import Progress, Sink
+    from genx_runtimes.engines.build import Built
     from genx_runtimes.engines.precision import LayerPrecision
     from genx_runtimes.engines.sidecar import Sidecar
 
@@ -17,6 +18,59 @@ def summarise_layers(layers: Iterable[LayerPrecision]) -> str:
     """Return "4 int8, 1 float": how many layers that multiply compute in what."""
     counts = Counter(layer.runs for layer in layers)
     return ", ".join(f"{count} {kind}" for kind, count in counts.most_common()) or "none"
+
+
+def follow(progress: Progress) -> Callable[[str, int, int], None]:
+    """Return what shows a build's steps on a progress display."""
+
+    def tell(text: str, done: int, total: int) -> None:
+        progress.step(text)
+        progress.measure(done, total)
+
+    return tell
+
+
+def tell_built(sink: Sink, built: Sequence[Built]) -> str:
+    """Show what was built, and warn of int8 that is turned back; return the last variant's name."""
+    rows = []
+    for each in built:
+        sidecar = each.engine.sidecar
+        for layer in sidecar.layers:
+            if layer.is_dequantised:
+                sink.warn(
+                    f"{sidecar.variant} {layer.name} is quantised in the graph and runs in "
+                    f"{layer.runs}"
+                )
+        rows.append(
+            (
+                f"{sidecar.variant} {sidecar.component}",
+                f"{sidecar.bytes / 1e6:.2f}",
+                f"{sidecar.build_seconds:.1f}" if each.is_new else "was there",
+                summarise_layers(sidecar.layers),
+                "not run here" if sidecar.max_error is None else f"{sidecar.max_error:.1e}",
+            )
+        )
+    sink.table(("engine", "MB", "seconds", "layers that multiply", "max error"), rows)
+    new = sum(each.is_new for each in built)
+    folder = built[0].engine.path.parents[1]
+    sink.say(f"built {new} engines, {len(built) - new} were there; a cache, in {folder}")
+    if built[0].engine.sidecar.max_error is None:
+        sink.say("not verified: they have not run on a GPU yet")
+    return built[-1].engine.sidecar.variant
+
+
+def list_engines(built: Iterable[Built]) -> list[dict[str, object]]:
+    """Return what was built as JSON has it."""
+    import msgspec
+
+    return [
+        {
+            "path": str(each.engine.path),
+            "new": each.is_new,
+            "sidecar": msgspec.to_builtins(each.engine.sidecar),
+        }
+        for each in built
+    ]
 
 
 def tell_engines(sink: Sink, path: Path) -> None:

@@ -52,7 +52,10 @@ FormName = Annotated[
     ),
 ]
 Target = Annotated[
-    str, typer.Option(help="Engines that int8 is for: cpu, or tensorrt (symmetric int8).")
+    str,
+    typer.Option(
+        help="Engines that it is for: cpu, tensorrt, tensorrt-rtx. TensorRT takes symmetric int8."
+    ),
 ]
 MinPsnr = Annotated[
     float,

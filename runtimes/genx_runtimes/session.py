@@ -68,6 +68,7 @@ class SessionOptions:
         device: the device of NAME:DEVICE; set by `open_session`, None is the engine's default.
         allow_fallback: whether what the device cannot run may run elsewhere; `tell` says what did.
         tell: called with what a user must know, a line each; logged as a warning by default.
+        cuda_graphs: whether TensorRT's repeated work is replayed as one CUDA graph.
         origin: where the graph comes from; set by the bundle.
     """
 
@@ -80,6 +81,7 @@ class SessionOptions:
     device: str | None = None
     allow_fallback: bool = False
     tell: Callable[[str], None] = warn
+    cuda_graphs: bool = True
     origin: GraphOrigin | None = None
 
     def __post_init__(self) -> None:

@@ -438,5 +438,5 @@ def test_warnings_of_a_build_are_logged_once(
     with caplog.at_level(logging.WARNING), device.open():
         pass
     assert [r.message for r in caplog.records] == [
-        "no engine of generator for tensorrt is valid here (there is none): building"
+        "no engine of 'generator' for tensorrt is valid here (there is none): building"
     ]

@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genx_cli.options import AsJson, BundlePath, Quiet
-from genx_cli.sink import Progress, Sink, open_sink
+from genx_cli.sink import Sink, open_sink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from genx_runtimes.engines.build import Built
     from genx_runtimes.engines.build_bundle import Planned
 
 
@@ -71,6 +68,8 @@ def build(  # noqa: PLR0913 - one parameter a flag
 
     Engines are a cache: they are valid for one TensorRT and GPU, and can be made again.
     """
+    from genx_cli.engine_report import follow, list_engines, tell_built
+    from genx_cli.next_steps import quote
     from genx_runtimes.bundle import open_bundle
     from genx_runtimes.cache import cache_folder
     from genx_runtimes.engines.build_bundle import BuildPlace, build_bundle, plan_bundle
@@ -102,15 +101,13 @@ def build(  # noqa: PLR0913 - one parameter a flag
             sink, bundle, target, plan_bundle(opened, settings, precisions=names, place=place)
         )
         return
-    with sink.progress("starting") as progress:
+    with sink.progress("starting", total=1) as progress:
         built = list(
-            build_bundle(opened, settings, precisions=names, place=place, progress=_show(progress))
+            build_bundle(opened, settings, precisions=names, place=place, progress=follow(progress))
         )
-    _tell_built(sink, bundle, target, built)
-
-
-def _show(progress: Progress) -> Callable[[str, int, int], None]:
-    return lambda text, done, total: progress.step(f"{text} ({done} of {total})")
+    last = tell_built(sink, built)
+    sink.say(f"next: genx verify {quote(bundle)} --backend {target} --precision {last}")
+    sink.finish({"engines": list_engines(built)})
 
 
 def _tell_plan(sink: Sink, bundle: Path, target: str, planned: list[Planned]) -> None:
@@ -131,51 +128,6 @@ def _tell_plan(sink: Sink, bundle: Path, target: str, planned: list[Planned]) ->
                     "exists": p.exists,
                 }
                 for p in planned
-            ]
-        }
-    )
-
-
-def _tell_built(sink: Sink, bundle: Path, target: str, built: list[Built]) -> None:
-    import msgspec
-
-    from genx_cli.engine_report import summarise_layers
-    from genx_cli.next_steps import quote
-
-    rows = []
-    for each in built:
-        sidecar = each.engine.sidecar
-        turned = [layer for layer in sidecar.layers if layer.is_dequantised]
-        for layer in turned:
-            sink.warn(
-                f"{sidecar.variant} {layer.name} is quantised in the graph and runs in {layer.runs}"
-            )
-        rows.append(
-            (
-                f"{sidecar.variant} {sidecar.component}",
-                f"{sidecar.bytes / 1e6:.2f}",
-                f"{sidecar.build_seconds:.1f}" if each.is_new else "was there",
-                summarise_layers(sidecar.layers),
-                "not run here" if sidecar.max_error is None else f"{sidecar.max_error:.1e}",
-            )
-        )
-    sink.table(("engine", "MB", "seconds", "layers that multiply", "max error"), rows)
-    folder = built[0].engine.path.parents[1]
-    new = sum(each.is_new for each in built)
-    sink.say(f"built {new} engines, {len(built) - new} were there; a cache, in {folder}")
-    if built[0].engine.sidecar.max_error is None:
-        sink.say("not verified: there is no GPU here")
-    last = built[-1].engine.sidecar.variant
-    sink.say(f"next: genx verify {quote(bundle)} --backend {target} --precision {last}")
-    sink.finish(
-        {
-            "engines": [
-                {
-                    "path": str(b.engine.path),
-                    "new": b.is_new,
-                    "sidecar": msgspec.to_builtins(b.engine.sidecar),
-                }
-                for b in built
             ]
         }
     )

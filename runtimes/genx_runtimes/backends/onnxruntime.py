@@ -32,17 +32,21 @@ class OnnxRuntimeSession:
             model=model, component=component, options=options, version=ort.__version__
         )
         self._is_fixed = choose_devices(options)[0].fixed_batch
+        self._closed = False
         self._sessions: dict[int | None, ort.InferenceSession] = {}
         bounds = None if options.origin is None else options.origin.bounds
         self._open(options.batch or (1 if bounds is None else bounds.min))
 
     def _open(self, batch: int) -> ort.InferenceSession:
         """Load the graph, for this batch size alone where the device needs that."""
-        if self._graph is None:
+        if self._closed:
             raise BackendError("the session is closed")
         key = batch if self._is_fixed else None
         if key not in self._sessions:
+            assert self._graph is not None
             self._sessions[key] = load_graph(self._graph, key)
+            if not self._is_fixed:  # the file is not needed again
+                self._graph = None
         return self._sessions[key]
 
     @property
@@ -68,6 +72,7 @@ class OnnxRuntimeSession:
 
     def close(self) -> None:
         """Free the graph."""
+        self._closed = True
         self._graph = None
         self._sessions.clear()
 

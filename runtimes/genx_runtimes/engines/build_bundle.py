@@ -24,8 +24,11 @@ from genx_runtimes.engines.network import parse_network
 from genx_runtimes.engines.settings import BuildSettings, check_settings
 from genx_runtimes.engines.store import name_engine
 from genx_runtimes.errors import BackendUnavailableError, InputError
+from genx_runtimes.manifest import VariantSpec
 
 _FEW_BITS = "weights"
+# Source: NVIDIA's Model Optimizer, pull request 1661: explicit quantisation is not for DLAs.
+_DLA_INT8 = 11
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +154,7 @@ def _prepare(
             if place.checks_memory:
                 check_memory(len(model), settings)
             if settings.dla is not None:
-                _check_dla(loaded, model, component.name, settings)
+                _check_dla(loaded, model, bundle.variant(name), component.name, settings)
             jobs.append(
                 Job(
                     model=model,
@@ -177,7 +180,14 @@ def _choose_folder(bundle: Bundle) -> Path:
     return bundle.path / "engines" if bundle.path.is_dir() else cache_folder("engines")
 
 
-def _check_dla(loaded: Loaded, model: bytes, name: str, settings: BuildSettings) -> None:
+def _check_dla(
+    loaded: Loaded, model: bytes, variant: VariantSpec, name: str, settings: BuildSettings
+) -> None:
+    if variant.precision == "int8" and int(loaded.version.partition(".")[0]) < _DLA_INT8:
+        raise InputError(
+            f"TensorRT {loaded.version} runs no quantised graph (Q/DQ) on a DLA",
+            fix="--precision fp16, or leave out --dla",
+        )
     refused = list_refusals(parse_network(loaded, model, name))
     if refused and not settings.gpu_fallback:
         raise InputError(

@@ -9,7 +9,7 @@ from genx_runtimes.cache import cache_folder
 from genx_runtimes.cuda import Cuda, open_cuda
 from genx_runtimes.engines.build import Job, build_engine, check_builder
 from genx_runtimes.engines.engine_session import EngineSession
-from genx_runtimes.engines.flavours import LOG, Loaded, load_flavour
+from genx_runtimes.engines.flavours import Loaded, load_flavour
 from genx_runtimes.engines.settings import BatchProfile, BuildSettings, parse_batch
 from genx_runtimes.engines.sidecar import describe_environment
 from genx_runtimes.engines.store import Engine, Search, find_engine
@@ -17,6 +17,7 @@ from genx_runtimes.errors import BackendUnavailableError, InputError
 from genx_runtimes.manifest import ComponentSpec
 from genx_runtimes.session import GraphOrigin, SessionOptions
 
+_NOWHERE = GraphOrigin(variant="graph")
 _UNBOUNDED = BatchProfile(min=1, opt=8, max=64)
 
 
@@ -41,7 +42,7 @@ def open_engine(
             fix="--backend onnxruntime",
         )
     loaded, cuda = load_flavour(target), open_cuda()
-    origin = options.origin or GraphOrigin(variant="graph")
+    origin = options.origin or _NOWHERE
     search = find_engine(
         engine_folders(origin.folder),
         target,
@@ -51,12 +52,13 @@ def open_engine(
         here=describe_environment(loaded, cuda.describe()),
         batch=options.batch,
     )
-    engine = search.engine or _build(loaded, cuda, model, component, origin, search)
+    engine = search.engine or _build(loaded, cuda, model, component, options, search)
     return EngineSession(
         loaded,
         engine,
         component,
         cuda,
+        graphs=options.cuda_graphs,
         kernels=cache_folder("kernels") / f"{engine.sidecar.key.digest[:32]}.bin",
     )
 
@@ -72,11 +74,11 @@ def _build(
     cuda: Cuda,
     model: bytes,
     component: ComponentSpec,
-    origin: GraphOrigin,
+    options: SessionOptions,
     search: Search,
 ) -> Engine:
     """Build the engine that is missing into the user's cache, saying why."""
-    target = loaded.flavour.name
+    target, origin = loaded.flavour.name, options.origin or _NOWHERE
     why = " | ".join(search.rejected) or "there is none"
     try:
         check_builder(loaded, cuda)
@@ -86,7 +88,7 @@ def _build(
             f"built: {err.message}",
             fix=f"genx build BUNDLE --target {target} where it can be built",
         ) from err
-    LOG.warning("no engine of %s for %s is valid here (%s): building", component.name, target, why)
+    options.tell(f"no engine of {component.name!r} for {target} is valid here ({why}): building")
     batch = _UNBOUNDED if origin.bounds is None else parse_batch(None, origin.bounds)
     job = Job(
         model=model,

@@ -86,8 +86,8 @@ def read_plan(plan: bytes) -> dict[str, str]:
     found: dict[str, str] = {}
     for _, name, inputs in _OPERATION.findall(plan):
         operands = re.findall(rb'"([^"]+)"', inputs)[:2]
-        kinds = [types[operand] for operand in operands if operand in types]
-        found[name.decode()] = " x ".join(kinds if len(set(kinds)) > 1 else kinds[:1]) or _UNKNOWN
+        kinds = dict.fromkeys(types[operand] for operand in operands if operand in types)
+        found |= dict.fromkeys(_split(name.decode()), " x ".join(kinds) or _UNKNOWN)
     return found
 
 
@@ -95,16 +95,16 @@ def read_inspector(text: str) -> dict[str, str]:
     """Return {layer: types} from what `EngineInspector.get_engine_information` gives as JSON."""
     information = msgspec.json.decode(text)
     found: dict[str, str] = {}
-    layers = information.get("Layers", []) if isinstance(information, Mapping) else []
-    for layer in layers:
-        if not isinstance(layer, Mapping):  # without detailed profiling there are names alone
+    entries = information.get("Layers", []) if isinstance(information, Mapping) else []
+    for entry in entries:
+        if not isinstance(entry, Mapping):  # without detailed profiling there are names alone
             continue
         kinds = [
-            str(port.get("Format/Datatype", "")).split()[:1] for port in layer.get("Inputs", ())
+            str(port.get("Format/Datatype", "")).split()[:1] for port in entry.get("Inputs", ())
         ]
         named = sorted({kind[0].lower() for kind in kinds if kind})
-        if layer.get("Name") and named:
-            found[str(layer["Name"])] = " x ".join(named)
+        if entry.get("Name") and named:
+            found[str(entry["Name"])] = " x ".join(named)
     return found
 
 
@@ -112,11 +112,16 @@ def complete_layers(
     layers: Sequence[LayerPrecision], found: Mapping[str, str]
 ) -> tuple[LayerPrecision, ...]:
     """Fill in what is unknown from an engine's own layers, which are named "conv + relu"."""
-    parts = {part: types for name, types in found.items() for part in name.split(" + ")}
+    parts = {part: types for name, types in found.items() for part in _split(name)}
     return tuple(
-        replace(layer, runs=parts.get(layer.name, _UNKNOWN)) if layer.runs == _UNKNOWN else layer
-        for layer in layers
+        replace(each, runs=parts.get(each.name, _UNKNOWN)) if each.runs == _UNKNOWN else each
+        for each in layers
     )
+
+
+def _split(name: str) -> list[str]:
+    """Return the layers that were made one, which is named "a+b" or "a + b"."""
+    return [part.strip() for part in name.split("+")]
 
 
 def _find_asked(trt: Any, layer: Any, makers: Mapping[str, Any]) -> str:

@@ -165,8 +165,8 @@ def measure(
 ) -> tuple[Combination, ...]:
     """Measure variants in every installed engine; the fastest first.
 
-    First with all usable cores (or `threads`); then those that came close once more, and the fastest
-    with fewer threads as well: what disturbed the first measurement does not decide.
+    First with all usable cores (or `threads`); then those that came close once more, and the
+    fastest with fewer threads as well: what disturbed the first measurement does not decide.
     """
     cores = threads or count_usable_cores()
     pairs = [(engine.name, variant) for engine in _list_engines() for variant in variants]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,14 +131,13 @@ class Cuda:
         """Return a graph of the work that a call starts on a stream; nothing of it is run."""
         mode = self._runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._call("cudaStreamBeginCapture", stream, mode)
-        try:
-            work()
-        finally:
-            graph = self._call("cudaStreamEndCapture", stream)
-        try:
+        with ExitStack() as stack:
+            try:
+                work()
+            finally:  # a stream that is left recording cannot be used again
+                graph = self._call("cudaStreamEndCapture", stream)
+                stack.callback(self._call, "cudaGraphDestroy", graph)
             return self._call("cudaGraphInstantiate", graph, 0)
-        finally:
-            self._call("cudaGraphDestroy", graph)
 
     def launch(self, graph: object, stream: int) -> None:
         """Start recorded work."""

@@ -160,6 +160,16 @@ def test_the_next_batch_is_fed_while_one_computes(stage: Stage) -> None:
     assert stage.gpu.held == 0
 
 
+def test_who_stops_early_leaves_no_work_behind(stage: Stage) -> None:
+    with stage.open() as session:
+        outputs = session.run_batches(feeds(4, i) for i in range(5))
+        next(outputs)
+        assert any(stage.gpu.streams.values())
+        outputs.close()  # type: ignore[attr-defined]
+        assert not any(stage.gpu.streams.values())
+    assert stage.gpu.held == 0
+
+
 def test_batches_beyond_the_engine_are_refused(stage: Stage) -> None:
     with stage.open() as session, pytest.raises(InputError) as caught:
         session.run(feeds(17))

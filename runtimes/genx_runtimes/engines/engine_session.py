@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -86,6 +86,7 @@ class EngineSession:
         self._kernels: Any = None
         self._resources = ExitStack()
         self._closed = False
+        self._runtime: Any = None
         self._engine = self._deserialise(engine)
         self._check_tensors()
         self._settings = self._configure()
@@ -111,12 +112,17 @@ class EngineSession:
             batches: feeds as for `run`; drawn one ahead of what is returned.
         """
         running: deque[_Lane] = deque()
-        for index, feeds in enumerate(batches):
-            running.append(self._submit(feeds, index % _LANES))
-            if len(running) == _LANES:
+        try:
+            for index, feeds in enumerate(batches):
+                running.append(self._submit(feeds, index % _LANES))
+                if len(running) == _LANES:
+                    yield self._collect(running.popleft())
+            while running:
                 yield self._collect(running.popleft())
-        while running:
-            yield self._collect(running.popleft())
+        finally:  # whoever stops early leaves no work behind
+            with suppress(BackendError):
+                for lane in running:
+                    self._cuda.wait(lane.stream)
 
     def inspect_layers(self) -> dict[str, str]:
         """Return {layer: types} as the engine tells them; layers that were fused have one name."""
@@ -130,11 +136,14 @@ class EngineSession:
             return
         self._closed = True
         try:
+            with suppress(BackendError):  # a lost device was told by the call that lost it
+                for lane in self._lanes.values():
+                    self._cuda.wait(lane.stream)
             self._keep_kernels()
         finally:
             self._lanes.clear()
             self._resources.close()
-            self._settings = self._kernels = self._engine = None
+            self._settings = self._kernels = self._engine = self._runtime = None
 
     def __enter__(self) -> Self:
         return self
@@ -149,7 +158,7 @@ class EngineSession:
 
     def _deserialise(self, engine: Engine) -> Any:
         trt = self._loaded.trt
-        runtime = trt.Runtime(self._loaded.logger)
+        runtime = self._runtime = trt.Runtime(self._loaded.logger)  # must outlive the engine
         if engine.sidecar.key.settings.version_compatible:
             runtime.engine_host_code_allowed = True
         dla = engine.sidecar.key.settings.dla
@@ -197,8 +206,10 @@ class EngineSession:
     def _keep_kernels(self) -> None:
         if self._kernels is None or self._kernels_path is None or not self._lanes:
             return
-        with write_whole(self._kernels_path) as file:
-            file.write(bytes(self._kernels.serialize()))
+        data = self._kernels.serialize()
+        if data is not None:
+            with write_whole(self._kernels_path) as file:
+                file.write(bytes(data))
 
     def _submit(self, feeds: Mapping[str, Array], index: int) -> _Lane:
         """Start a call on a lane."""
@@ -243,7 +254,11 @@ class EngineSession:
             for name, buffer in {**inputs, **outputs}.items():
                 if not context.set_tensor_address(name, buffer.device):
                     raise self._fail(f"refuses the memory of {name!r}")
-            if missing := context.infer_shapes():
+            try:
+                missing = context.infer_shapes()
+            except RuntimeError as err:
+                raise self._fail("cannot infer shapes") from err
+            if missing:
                 raise self._fail(f"needs the shapes of {', '.join(missing)}")
             lane = _Lane(context, stream, inputs, outputs, None)
             if self._graphs and not self._loaded.flavour.compiles_ahead:

@@ -34,7 +34,8 @@ def set_compute_capabilities(trt: Any, config: Any, wanted: Sequence[str]) -> No
     config.num_compute_capabilities = len(wanted)
     for index, name in enumerate(wanted):
         chosen = getattr(trt.ComputeCapability, f"SM{name.replace('.', '')}")
-        config.set_compute_capability(chosen, index)
+        if not config.set_compute_capability(chosen, index):
+            raise InputError(f"TensorRT-RTX {trt.__version__} refuses compute capability {name}")
 
 
 def make_runtime_config(trt: Any, engine: Any, cache: bytes, *, graphs: bool) -> tuple[Any, Any]:

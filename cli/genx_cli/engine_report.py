@@ -103,6 +103,8 @@ def _find(path: Path) -> list[Path]:
     from genx_runtimes.errors import InputError
 
     if path.suffix == ".engine":
+        if not path.is_file():
+            raise InputError(f"there is no engine {path}", fix="genx inspect --engine BUNDLE")
         return [path]
     bundle = open_bundle(path)
     hashes = {ref.sha256 for v in bundle.manifest.variants for ref in v.graphs.values()}

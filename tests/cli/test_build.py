@@ -87,3 +87,4 @@ def test_inspecting_engines_that_are_not_there(genx: Run, bundle: Path) -> None:
     done = genx("inspect", "--engine", str(bundle))
     assert done.code == 2
     assert "has no engine yet; genx build" in done.err
+    assert "there is no engine no.engine" in genx("inspect", "--engine", "no.engine").err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from genx_runtimes.backends.openvino import OpenVinoSession
 from genx_runtimes.bundle import open_bundle
 from genx_runtimes.errors import BackendError, InputError
 from genx_runtimes.session import SessionOptions
+from genx_runtimes.signal_stack import read_signal_stack
 from genx_runtimes.verify import verify_bundle
 
 TINY = Path(__file__).parent.parent / "data" / "tiny.genx"
@@ -30,11 +32,23 @@ def open_tiny(**options: object) -> OpenVinoSession:
 
 
 def test_every_engine_is_there_to_be_tested() -> None:
-    assert [b.name for b in BACKENDS if not b.is_installed()] == []
+    """All but TensorRT itself, which the vendor alone has; TensorRT-RTX stands in for it."""
+    assert [b.name for b in BACKENDS if not b.is_installed()] == ["tensorrt"]
 
 
 def test_openvino_draws_what_the_model_drew() -> None:
     assert verify_bundle(open_bundle(TINY), backend="openvino").passed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the signal stack is Linux's")
+def test_openvino_leaves_the_stack_of_signal_handlers_alone() -> None:
+    """It set one of its own, freed later: Ctrl-C then wrote into somebody else's memory."""
+    before = read_signal_stack()
+    for batch in (None, 3):
+        with open_tiny(batch=batch):
+            after = read_signal_stack()
+            fields = ("address", "flags", "size")
+            assert [getattr(after, f) for f in fields] == [getattr(before, f) for f in fields]
 
 
 def test_openvino_is_told_threads_mode_and_precision() -> None:

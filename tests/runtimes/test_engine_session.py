@@ -24,7 +24,7 @@ from genx_runtimes.session import Array
 
 def install(monkeypatch: pytest.MonkeyPatch, trt: ModuleType, target: str = "tensorrt") -> Loaded:
     """Let `import tensorrt` find a stand-in."""
-    load_flavour.cache_clear()
+    monkeypatch.setattr(flavours, "_LOADED", {})
     monkeypatch.setattr(flavours, "import_module", lambda _: trt)
     return load_flavour(target)
 

@@ -24,6 +24,7 @@ from genx_runtimes import cuda as cuda_module
 from genx_runtimes.bundle import open_bundle
 from genx_runtimes.cuda import Cuda
 from genx_runtimes.engines import build_bundle as bundle_builds
+from genx_runtimes.engines import flavours
 from genx_runtimes.engines import open as opening
 from genx_runtimes.engines.build_bundle import BuildPlace, build_bundle, plan_bundle
 from genx_runtimes.engines.flavours import load_flavour
@@ -326,7 +327,7 @@ def test_no_gpu(monkeypatch: pytest.MonkeyPatch, device: Device) -> None:
 
 
 def test_no_tensorrt(monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path) -> None:
-    load_flavour.cache_clear()
+    monkeypatch.setattr(flavours, "_LOADED", {})
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(BackendUnavailableError, match="tensorrt cannot be loaded") as caught:
         load_flavour("tensorrt")

@@ -17,6 +17,7 @@ from genx_runtimes.cpu import count_usable_cores
 from genx_runtimes.errors import BackendError, InputError
 from genx_runtimes.manifest import ComponentSpec, TensorSpec
 from genx_runtimes.session import Array, SessionOptions, check_feeds
+from genx_runtimes.signal_stack import keep_signal_stack
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -63,7 +64,8 @@ class OpenVinoSession:
                 graph = core.read_model(self._model)
                 if batch is not None:
                     graph.reshape({i.name: [batch, *i.shape[1:]] for i in self.inputs})
-                compiled = core.compile_model(graph, _DEVICE, self._settings)
+                with keep_signal_stack():
+                    compiled = core.compile_model(graph, _DEVICE, self._settings)
                 outputs = [compiled.output(name) for name in self._names]
                 self._requests[batch] = compiled.create_infer_request(), outputs
             except Exception as err:  # OpenVINO raises RuntimeError and others from C++

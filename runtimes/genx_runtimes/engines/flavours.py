@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -97,13 +96,18 @@ def find_flavour(name: str) -> Flavour:
     raise InputError(f"unknown target {name!r}", fix=suggest(name, TARGETS))
 
 
-@lru_cache
+# Kept as long as the process: TensorRT holds on to the first logger that it was given, to the end.
+_LOADED: dict[str, Loaded] = {}
+
+
 def load_flavour(name: str) -> Loaded:
     """Import a TensorRT, once a process.
 
     Raises:
         BackendUnavailableError: it is not installed, or cannot be loaded.
     """
+    if name in _LOADED:
+        return _LOADED[name]
     flavour = find_flavour(name)
     try:
         trt = import_module(flavour.module)
@@ -112,7 +116,8 @@ def load_flavour(name: str) -> Loaded:
             f"{name} cannot be loaded: {err}", fix=flavour.install
         ) from err
     errors: deque[str] = deque(maxlen=_REMEMBERED)
-    return Loaded(flavour, trt, _make_logger(trt, errors), errors)
+    _LOADED[name] = Loaded(flavour, trt, _make_logger(trt, errors), errors)
+    return _LOADED[name]
 
 
 def _make_logger(trt: ModuleType, errors: deque[str]) -> object:

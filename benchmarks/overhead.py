@@ -131,8 +131,8 @@ def compare_sample(bundle: Bundle, options: SessionOptions) -> tuple[Call, Call]
 def find_engine(session: Session) -> ort.InferenceSession:
     """Return the onnxruntime session inside."""
     assert isinstance(session, OnnxRuntimeSession)
-    assert session._session is not None
-    return session._session
+    (engine,) = session._sessions.values()
+    return engine
 
 
 COMPARISONS = {"session.run": compare_run, "whole sample": compare_sample}

@@ -27,7 +27,7 @@ for version in "$@"; do
     pip=("$env/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt)
     "${pip[@]}" .
     echo "python$version: genx and all it needs take $(du -sm "$env" | cut -f1) MB"
-    "${pip[@]}" pytest hypothesis
+    "${pip[@]}" pytest hypothesis filelock # the last for building engines
     "$env/bin/python" - <<'PY'
 from importlib.util import find_spec
 banned = ("torch", "onnx", "onnx_ir", "onnxscript", "safetensors")

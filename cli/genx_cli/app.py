@@ -15,7 +15,17 @@ from genx_cli.sink import open_sink
 from genx_runtimes.version import __version__
 
 # In the order of `genx --help`; each is the function of that name in genx_cli/commands/NAME.py.
-COMMANDS = ("export", "quantize", "verify", "sample", "inspect", "bench", "tune", "doctor")
+COMMANDS = (
+    "export",
+    "quantize",
+    "build",
+    "verify",
+    "sample",
+    "inspect",
+    "bench",
+    "tune",
+    "doctor",
+)
 
 
 class _Group(TyperGroup):
@@ -92,6 +102,13 @@ def _root(
             "--version", callback=_print_version, is_eager=True, help="Print the version."
         ),
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error, and logs.")
+    ] = False,
 ) -> None:
-    del version, debug
+    del version
+    if debug:
+        import logging
+
+        logging.basicConfig()
+        logging.getLogger("genx").setLevel(logging.DEBUG)

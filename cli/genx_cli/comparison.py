@@ -10,6 +10,7 @@ from genx_runtimes.errors import InputError
 if TYPE_CHECKING:
     from genx_runtimes.bundle import Bundle
     from genx_runtimes.manifest import OutputSpec
+    from genx_runtimes.session import SessionOptions
 
 _AMPLIFIED = 8
 
@@ -28,7 +29,9 @@ def check_picture(path: Path, output: OutputSpec, *, force: bool) -> None:
         raise InputError(f"{path} exists already", fix="--force replaces it")
 
 
-def draw_comparison(bundle: Bundle, path: Path, *, backend: str) -> list[str]:
+def draw_comparison(
+    bundle: Bundle, path: Path, *, backend: str, options: SessionOptions | None = None
+) -> list[str]:
     """Write a picture: a row of samples for each variant, then the differences to the first.
 
     The samples are the golden ones, and so are the same in every bundle of a model.
@@ -47,7 +50,7 @@ def draw_comparison(bundle: Bundle, path: Path, *, backend: str) -> list[str]:
     count = manifest.golden.count
     rows, outputs, lines = [], {}, []
     for variant in manifest.variants:
-        with bundle.sampler(backend=backend, precision=variant.name) as sampler:
+        with bundle.sampler(backend=backend, precision=variant.name, options=options) as sampler:
             (batch,) = sampler.sample(
                 count, seed=manifest.golden.seed, batch=min(count, manifest.batch.max)
             )

@@ -8,14 +8,25 @@ from typing import Annotated
 import typer
 
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle: NAME.genx.")]
+BundlePaths = Annotated[
+    list[Path] | None, typer.Argument(metavar="[BUNDLE]...", help="Bundles: NAME.genx.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 BackendName = Annotated[
     str,
     typer.Option(
         "--backend",
-        help="Engine that runs the model; auto: the fastest engine, precision and thread count, "
-        "measured once on this machine.",
+        help="Engine that runs the model, NAME or NAME:DEVICE such as onnxruntime:cuda; auto: the "
+        "fastest engine, precision and thread count, measured once on this machine.",
+    ),
+]
+AllowFallback = Annotated[
+    bool,
+    typer.Option(
+        "--allow-fallback",
+        help="Run elsewhere what the device of --backend cannot, and say where; otherwise that is "
+        "an error.",
     ),
 ]
 Precision = Annotated[
@@ -41,7 +52,10 @@ FormName = Annotated[
     ),
 ]
 Target = Annotated[
-    str, typer.Option(help="Engines that int8 is for: cpu, or tensorrt (symmetric int8).")
+    str,
+    typer.Option(
+        help="Engines that it is for: cpu, tensorrt, tensorrt-rtx. TensorRT takes symmetric int8."
+    ),
 ]
 MinPsnr = Annotated[
     float,

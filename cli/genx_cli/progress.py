@@ -20,6 +20,9 @@ class _Shown:
     def advance(self, count: int) -> None:
         self._progress.advance(self._task, count)
 
+    def measure(self, done: int, total: int) -> None:
+        self._progress.update(self._task, completed=done, total=total)
+
 
 @contextmanager
 def show_progress(text: str, total: int | None) -> Iterator[_Shown]:

@@ -24,6 +24,10 @@ class Progress(Protocol):
         """Count work as done."""
         ...
 
+    def measure(self, done: int, total: int) -> None:
+        """Say how far it is, where the total is known only on the way."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sink:
@@ -90,6 +94,9 @@ class _Silent:
         pass
 
     def advance(self, count: int) -> None:
+        pass
+
+    def measure(self, done: int, total: int) -> None:
         pass
 
 

@@ -35,6 +35,11 @@ def parse_images(texts: Sequence[str]) -> dict[str, str]:
     return folders
 
 
+def name_recipe(target: str) -> str:
+    """Return which int8 a target takes: both TensorRTs take the same."""
+    return "tensorrt" if target == "tensorrt-rtx" else target
+
+
 def make_recipe(**fields: Any) -> QuantisationRecipe:
     """Return the recipe of the flags.
 

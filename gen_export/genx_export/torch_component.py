@@ -30,12 +30,12 @@ class ModuleComponent:
 
     def __init__(self, name: str, module: nn.Module) -> None:
         self.name = name
-        self._module = module.eval()
+        self.module = module.eval()
 
     @property
     def parameters(self) -> Mapping[str, bool]:
         """forward()'s parameters; one with a default is not required."""
-        named = inspect.signature(self._module.forward).parameters.values()
+        named = inspect.signature(self.module.forward).parameters.values()
         return {
             p.name: p.default is p.empty
             for p in named
@@ -49,11 +49,11 @@ class ModuleComponent:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the module in inference mode."""
-        return _run_module(self.name, self._module, feeds)
+        return _run_module(self.name, self.module, feeds)
 
     def translate(self, feeds: Mapping[str, Array], batch: BatchBounds) -> ir.Model:
         """Trace and translate; refuse randomness of every kind that can be seen from outside."""
-        program = trace_module(self.name, self._module, _to_tensors(feeds), batch)
+        program = trace_module(self.name, self.module, _to_tensors(feeds), batch)
         refuse_random_calls(self.name, program)
         first, second = self.run(feeds), self.run(feeds)
         refuse_unrepeatable(self.name, first.values(), second.values())
@@ -71,7 +71,7 @@ class ProgramComponent:
     def __init__(self, name: str, program: ExportedProgram) -> None:
         self.name = name
         self._program = program
-        self._module = program.module()
+        self.module = program.module()
 
     @property
     def parameters(self) -> Mapping[str, bool]:
@@ -91,7 +91,7 @@ class ProgramComponent:
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the program."""
         self._check_shapes(feeds)
-        return _run_module(self.name, self._module, feeds, positional=True)
+        return _run_module(self.name, self.module, feeds, positional=True)
 
     def translate(self, feeds: Mapping[str, Array], batch: BatchBounds) -> ir.Model:
         """Translate the program."""

@@ -11,7 +11,7 @@ from genx_runtimes.backends import open_session
 from genx_runtimes.errors import InputError, IntegrityError, suggest
 from genx_runtimes.manifest import FileRef, Manifest, VariantSpec, decode_manifest
 from genx_runtimes.sampler import Sampler
-from genx_runtimes.session import Array, Session, SessionOptions
+from genx_runtimes.session import Array, GraphOrigin, Session, SessionOptions
 from genx_runtimes.storage import (
     Storage,
     open_storage,
@@ -67,10 +67,11 @@ class Bundle:
         """Load what sampling needs.
 
         Args:
-            backend: a name in `genx_runtimes.backends.BACKENDS`, or "auto": the fastest measured
-                combination of engine, variant and threads, see `tuning.py`.
+            backend: a name in `genx_runtimes.backends.BACKENDS`, NAME:DEVICE such as
+                "onnxruntime:cuda", or "auto": the fastest measured combination of engine, variant
+                and threads, see `tuning.py`.
             precision: a variant's name; None takes the first, or with "auto" the fastest.
-            options: threads, spinning, providers.
+            options: threads, spinning, whether falling back to another device is allowed.
             batch: samples a call that the engine is set up for; None takes any alike, and "auto"
                 the smallest.
 
@@ -112,7 +113,25 @@ class Bundle:
             raise InputError(f"unknown component {component!r}", fix=suggest(component, names))
         model = self.read_graph(component, precision)
         spec = self.manifest.component(component)
+        settings = replace(settings, origin=self.origin(component, precision))
         return open_session(model, spec, backend=backend, options=settings)
+
+    def origin(self, component: str, precision: str | None = None) -> GraphOrigin:
+        """Return what backends that compile a graph want to know of it."""
+        variant = self.variant(precision)
+
+        def check(session: Session) -> float:
+            from genx_runtimes.verify import verify_component
+
+            return verify_component(self, session, component, variant)
+
+        return GraphOrigin(
+            variant=variant.name,
+            precision=variant.precision,
+            folder=self.path if self.path.is_dir() else None,
+            bounds=self.manifest.batch,
+            check=check,
+        )
 
     def read_graph(self, component: str, precision: str | None = None) -> bytes:
         """Return a component's checked ONNX file."""

@@ -10,19 +10,20 @@ from pathlib import Path
 
 import msgspec
 
+from genx_runtimes.advice import Advice, advise
 from genx_runtimes.backends import BACKENDS, Backend
+from genx_runtimes.backends.onnxruntime_devices import list_packages
+from genx_runtimes.bundle import Bundle
 from genx_runtimes.child import Outcome, run_child
-from genx_runtimes.machine import AskGpus, Machine, ask_nvidia_smi, describe_machine
+from genx_runtimes.machine import Machine, describe_machine
+from genx_runtimes.nvidia import AskGpus, ask_gpus
 from genx_runtimes.probe import Finding
+from genx_runtimes.recommend import CUDA, Recommendation, recommend
 from genx_runtimes.version import __version__
 
 # What `genx[export]` brings; a test compares it with the package's own metadata.
 EXPORT_PACKAGES = ("torch", "onnx", "onnx-ir", "onnxscript", "pillow", "safetensors")
-PROVIDER_PACKAGES = {
-    "onnxruntime-gpu": ("CUDAExecutionProvider", "TensorrtExecutionProvider"),
-    "onnxruntime-openvino": ("OpenVINOExecutionProvider",),
-    "onnxruntime-directml": ("DmlExecutionProvider",),
-}
+PROVIDER_PACKAGES = list_packages()
 _ROOT = Path("/")
 _PROBE_TIMEOUT_S = 60.0
 # Always there and tried with the engine itself; and one that calls a web service.
@@ -57,14 +58,6 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Advice:
-    """Something missing and the command that brings it."""
-
-    missing: str
-    command: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DoctorReport:
     """What `examine` found.
 
@@ -75,6 +68,7 @@ class DoctorReport:
         providers: all that this onnxruntime was built with.
         export_packages: what export needs; looked up, not imported.
         advice: how to get what is missing.
+        recommendations: how to run the bundles that were given.
     """
 
     genx: str
@@ -83,6 +77,7 @@ class DoctorReport:
     providers: tuple[str, ...]
     export_packages: tuple[Package, ...]
     advice: tuple[Advice, ...]
+    recommendations: tuple[Recommendation, ...]
 
     @property
     def can_sample(self) -> bool:
@@ -107,14 +102,16 @@ def probe_engine(backend: str, provider: str = "") -> Outcome:
 def examine(
     root: Path = _ROOT,
     *,
+    bundles: Sequence[Bundle] = (),
     backends: Sequence[Backend] = BACKENDS,
     probe: Probe = probe_engine,
-    ask_gpus: AskGpus = ask_nvidia_smi,
+    ask_gpus: AskGpus = ask_gpus,
 ) -> DoctorReport:
     """Describe the machine and try every engine on it.
 
     Args:
-        root: where `proc/`, `sys/` and `etc/` are found; another folder in tests.
+        root: where `proc/`, `sys/`, `etc/` and `var/` are found; another folder in tests.
+        bundles: to say how each should run.
         backends: the engines; those that need no package compute nothing and are left out.
         probe: runs a graph on a backend and provider.
         ask_gpus: returns the GPUs and a note.
@@ -135,13 +132,18 @@ def examine(
                 engines.append(_try_engine(backend.name, provider, probe)[0])
         providers += finding.providers
     packages = tuple(Package(name=n, version=_find_version(n)) for n in EXPORT_PACKAGES)
+    missing = [package.name for package in packages if package.version is None]
+    working, sets = _list_working(engines), machine.instruction_sets or ()
     return DoctorReport(
         genx=__version__,
         machine=machine,
         engines=tuple(engines),
         providers=providers,
         export_packages=packages,
-        advice=_advise(machine, backends, providers, packages),
+        advice=advise(machine, backends=backends, providers=providers, export_packages=missing),
+        recommendations=tuple(
+            r for b in bundles for r in recommend(b, working=working, instruction_sets=sets)
+        ),
     )
 
 
@@ -158,6 +160,14 @@ def _try_engine(backend: str, provider: str, probe: Probe) -> tuple[EngineCheck,
     return check, finding
 
 
+def _list_working(engines: Sequence[EngineCheck]) -> frozenset[str]:
+    """Return the names of the backends that work, onnxruntime on the GPU by a name of its own."""
+    names = {e.backend for e in engines if e.works and not e.provider}
+    if any(e.works and e.provider == "CUDAExecutionProvider" for e in engines):
+        names.add(CUDA)
+    return frozenset(names)
+
+
 def _reject(backend: str, provider: str, reason: str) -> EngineCheck:
     return EngineCheck(backend=backend, provider=provider, version="", works=False, reason=reason)
 
@@ -167,30 +177,3 @@ def _find_version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _advise(
-    machine: Machine,
-    backends: Sequence[Backend],
-    providers: tuple[str, ...],
-    packages: tuple[Package, ...],
-) -> tuple[Advice, ...]:
-    """List what is missing and can be had by a command."""
-    advice = [
-        Advice(missing=f"the engine {b.requires}", command=b.install)
-        for b in backends
-        if not b.is_installed()
-    ]
-    missing = [package.name for package in packages if package.version is None]
-    if missing:
-        what = f"{', '.join(missing)} (only the machine that exports needs them)"
-        advice.append(Advice(missing=what, command="pip install 'genx[export]'"))
-    on_desktop = machine.gpus and not machine.is_jetson
-    if on_desktop and providers and "CUDAExecutionProvider" not in providers:
-        advice.append(
-            Advice(
-                missing="an onnxruntime that uses the NVIDIA GPU",
-                command="pip uninstall -y onnxruntime && pip install onnxruntime-gpu",
-            )
-        )
-    return tuple(advice)

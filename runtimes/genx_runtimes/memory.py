@@ -1,7 +1,7 @@
-"""How much memory this process has held at most.
+"""How much memory this process has held at most, and how much it can still have.
 
 Source: proc(5), `/proc/self/status`, "VmHWM". getrusage(2) would say as much, but a child starts
-there with the peak of its parent.
+there with the peak of its parent. "/proc/meminfo", "MemAvailable" and "SwapFree".
 """
 
 from __future__ import annotations
@@ -22,3 +22,14 @@ def read_peak_bytes(root: Path = _ROOT) -> int | None:
     """
     found = re.search(r"^VmHWM:\s*(\d+) kB", read_text(root / "proc/self/status"), re.MULTILINE)
     return int(found[1]) * 1024 if found else None
+
+
+def read_free_bytes(root: Path = _ROOT) -> int | None:
+    """Return the memory that can be had, swap included, in bytes; None where there is no `/proc`.
+
+    Args:
+        root: where `proc/` is found; another folder in tests.
+    """
+    text = read_text(root / "proc/meminfo")
+    found = re.findall(r"^(?:MemAvailable|SwapFree):\s*(\d+) kB", text, re.MULTILINE)
+    return sum(map(int, found)) * 1024 if found else None

@@ -1,5 +1,6 @@
 """Whether an engine really runs a graph here, found out in a process of its own.
 
+python -m genx_runtimes.probe onnxruntime:cuda
 python -m genx_runtimes.probe onnxruntime CUDAExecutionProvider
 """
 
@@ -54,9 +55,10 @@ def run_identity(backend: str, provider: str = "") -> None:
 
 def find_engine(backend: str) -> Finding:
     """Return the version of an engine that has been loaded, and its providers if it has any."""
-    engine = sys.modules.get(find_backend(backend).requires)
+    found = find_backend(backend)
+    engine = sys.modules.get(found.requires)
     providers: tuple[str, ...] = ()
-    if backend == "onnxruntime":
+    if found.name == "onnxruntime":
         from genx_runtimes.backends.onnxruntime import list_providers
 
         providers = list_providers()

@@ -1,7 +1,8 @@
 """Which CPU this is, and which of its instructions matter to inference.
 
 Source: Linux proc(5), `/proc/cpuinfo`; on Arm the kernel's "ARM64 ELF hwcaps" for "Features", and
-the Main ID Register's part numbers in Arm's Technical Reference Manuals.
+the Main ID Register's part numbers in Arm's Technical Reference Manuals and in Linux's
+`arch/arm64/include/asm/cputype.h`.
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ INSTRUCTION_SETS = {
     "sve": "SVE",
 }
 
-# "CPU part" of implementer 0x41 on boards and clouds where genx runs.
-_ARM_PARTS = {
+# "CPU part" by "CPU implementer", of boards and clouds where genx runs.
+_IMPLEMENTERS = {"0x41": "Arm", "0x4e": "NVIDIA"}
+_PARTS = {
+    "0x004": "Carmel",
     "0xd03": "Cortex-A53",
     "0xd07": "Cortex-A57",
     "0xd08": "Cortex-A72",
@@ -42,6 +45,7 @@ _ARM_PARTS = {
     "0xd42": "Cortex-A78AE",
     "0xd49": "Neoverse-N2",
     "0xd4f": "Neoverse-V2",
+    "0xd83": "Neoverse-V3AE",
 }
 
 
@@ -52,11 +56,12 @@ def read_cpu_model(root: Path = _ROOT) -> str:
         root: where `proc/` is found; another folder in tests.
     """
     text = read_text(root / _CPUINFO)
+    parts = sorted({part.lower() for part in re.findall(r"^CPU part\s*:\s*(\S+)", text, re.M)})
+    maker = _IMPLEMENTERS.get(_field(text, "CPU implementer"))
+    if parts and maker:  # before the name, which on Arm is no more than "ARMv8 Processor rev 1"
+        return f"{maker} " + " + ".join(_PARTS.get(part, f"part {part}") for part in parts)
     if name := _field(text, "model name"):
         return name
-    parts = sorted({part.lower() for part in re.findall(r"^CPU part\s*:\s*(\S+)", text, re.M)})
-    if parts and _field(text, "CPU implementer") == "0x41":
-        return "Arm " + " + ".join(_ARM_PARTS.get(part, f"part {part}") for part in parts)
     return platform.processor() or platform.machine() or "unknown"
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -58,7 +59,7 @@ class Sampler:
     def __init__(self, manifest: Manifest, session: Session) -> None:
         self.manifest = manifest
         self.session = session
-        self._step = find_sampler(manifest.sampler.kind)
+        self._loop = find_sampler(manifest.sampler.kind)
 
     def sample(
         self,
@@ -91,8 +92,8 @@ class Sampler:
         latents = LatentSource(
             self.manifest.priors, seed, conditions=conditions, truncation=truncation
         )
-        return (
-            self._run(first, latents.draw(range(first, min(first + size, start + n))))
+        return self._run(
+            (first, latents.draw(range(first, min(first + size, start + n))))
             for first in range(start, start + n, size)
         )
 
@@ -120,20 +121,29 @@ class Sampler:
             self.manifest.priors, seed, conditions=conditions, truncation=truncation
         )
         weights = [step / (n - 1) for step in range(n)]
-        return (
-            self._run(first, latents.interpolate(a, b, weights[first : first + size]))
+        return self._run(
+            (first, latents.interpolate(a, b, weights[first : first + size]))
             for first in range(0, n, size)
         )
 
-    def _run(self, start: int, feeds: dict[str, Array]) -> Batch:
-        output = self._step(self.session, feeds, self.manifest.output)
-        if not np.isfinite(output).all():
-            raise BackendError(
-                f"samples from {start} on hold NaN or infinity: this engine or precision breaks "
-                f"the model",
-                fix="genx verify shows where it starts",
-            )
-        return Batch(start=start, feeds=feeds, output=output, spec=self.manifest.output)
+    def _run(self, passes: Iterable[tuple[int, dict[str, Array]]]) -> Iterator[Batch]:
+        """Make the samples of each pass; an engine may be fed ahead of what it has given back."""
+        fed: deque[tuple[int, dict[str, Array]]] = deque()
+
+        def feed() -> Iterator[dict[str, Array]]:
+            for start, feeds in passes:
+                fed.append((start, feeds))
+                yield feeds
+
+        for output in self._loop(self.session, feed(), self.manifest.output):
+            start, feeds = fed.popleft()
+            if not np.isfinite(output).all():
+                raise BackendError(
+                    f"samples from {start} on hold NaN or infinity: this engine or precision "
+                    f"breaks the model",
+                    fix="genx verify shows where it starts",
+                )
+            yield Batch(start=start, feeds=feeds, output=output, spec=self.manifest.output)
 
     def _check_batch(self, batch: int, n: int) -> int:
         """Return the size of a pass: `batch`, or `n` if that is smaller."""

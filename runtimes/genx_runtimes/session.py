@@ -6,9 +6,10 @@ errors to the tree in `errors.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -16,12 +17,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genx_runtimes.errors import InputError
-from genx_runtimes.manifest import ComponentSpec, TensorSpec
+from genx_runtimes.manifest import BatchBounds, ComponentSpec, TensorSpec
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 Array = NDArray[np.generic]
+
+
+def warn(text: str) -> None:
+    """Log a warning; logging is imported then, not by every start."""
+    import logging
+
+    logging.getLogger("genx").warning("%s", text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphOrigin:
+    """Where a graph comes from, for backends that compile it and keep what they made.
+
+    Args:
+        variant: of the bundle.
+        precision: of that variant.
+        folder: the bundle, where it is a folder.
+        bounds: batch sizes that the bundle allows.
+        check: compares a session with the golden samples: the largest error over the output range,
+            or raises VerificationError.
+    """
+
+    variant: str
+    precision: str = "fp32"
+    folder: Path | None = None
+    bounds: BatchBounds | None = None
+    check: Callable[[Session], float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +63,13 @@ class SessionOptions:
         mode: what OpenVINO is set up for: short answers, or many of them at a time.
         cache: whether OpenVINO keeps compiled graphs in the user's cache folder.
         batch: the batch size that will be run most: OpenVINO compiles a graph for it alone, and
-            another one for all others when one of these comes.
+            another one for all others when one of these comes; TensorRT takes the engine that is
+            tuned closest to it.
+        device: the device of NAME:DEVICE; set by `open_session`, None is the engine's default.
+        allow_fallback: whether what the device cannot run may run elsewhere; `tell` says what did.
+        tell: called with what a user must know, a line each; logged as a warning by default.
+        cuda_graphs: whether TensorRT's repeated work is replayed as one CUDA graph.
+        origin: where the graph comes from; set by the bundle.
     """
 
     threads: int | None = None
@@ -44,6 +78,11 @@ class SessionOptions:
     mode: Literal["latency", "throughput"] = "latency"
     cache: bool = False
     batch: int | None = None
+    device: str | None = None
+    allow_fallback: bool = False
+    tell: Callable[[str], None] = warn
+    cuda_graphs: bool = True
+    origin: GraphOrigin | None = None
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
@@ -87,6 +126,19 @@ class Session(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+
+def run_batches(
+    session: Session, batches: Iterable[Mapping[str, Array]]
+) -> Iterator[dict[str, Array]]:
+    """Run a graph on one batch after another; engines that can feed one while another computes do.
+
+    Args:
+        session: a session, with a method `run_batches` if it can do better than one by one.
+        batches: feeds as for `Session.run`.
+    """
+    ahead = getattr(session, "run_batches", None)
+    return map(session.run, batches) if ahead is None else ahead(batches)
 
 
 def check_feeds(component: ComponentSpec, feeds: Mapping[str, Array]) -> int:

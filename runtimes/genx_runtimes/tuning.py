@@ -7,17 +7,19 @@ bundle, batch size and machine, so that it is done once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import msgspec
 
-from genx_runtimes.backends import BACKENDS
+from genx_runtimes.backends import BACKENDS, Backend
 from genx_runtimes.bench.options import BenchOptions
 from genx_runtimes.bench.run import Contender, run_bench
 from genx_runtimes.bundle import Bundle
 from genx_runtimes.cache import cache_folder
 from genx_runtimes.cpu import count_usable_cores
-from genx_runtimes.errors import BackendUnavailableError
+from genx_runtimes.errors import BackendUnavailableError, OutputError
 from genx_runtimes.processor import read_cpu_model
 from genx_runtimes.writing import write_whole
 
@@ -26,6 +28,9 @@ Progress = Callable[[str], None]
 _SECONDS = 0.5
 _ROUNDS = 2
 _WARM_UP_S = 0.5
+# Measured twice is what took at most that many times the shortest time, and the first few of it.
+_CLOSE = 1.6
+_FINALISTS = 4
 
 
 class Combination(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +59,11 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     machine: str
     variants: tuple[str, ...]
     combinations: tuple[Combination, ...]
+
+    @property
+    def has_run(self) -> bool:
+        """Whether some engine ran the bundle."""
+        return bool(self.combinations) and self.combinations[0].p50_ms is not None
 
     @property
     def best(self) -> Combination:
@@ -108,13 +118,12 @@ def tune(
     Raises:
         InputError: a batch size or variant that the bundle does not have.
     """
-    names = [v.name for v in bundle.manifest.variants]
-    variants = tuple(names if precision is None else [bundle.variant(precision).name])
+    variants = _name_variants(bundle, precision)
     machine = _describe_machine()
     if threads is not None:
         machine = f"{machine}, {threads} threads"
     path = cache_folder("tuning") / f"{bundle.digest[:32]}-{batch}.json"
-    known = _read(path.read_bytes()) if path.exists() else []
+    known = _read(path)
     for earlier in known:
         if not again and (earlier.machine, earlier.variants) == (machine, variants):
             return earlier
@@ -131,6 +140,21 @@ def tune(
     return made
 
 
+def recall(bundle: Bundle) -> tuple[Tuning, ...]:
+    """Return what `tune` measured on this machine of all variants; nothing is measured now.
+
+    The smallest batch size comes first; what no engine could run is left out.
+    """
+    try:
+        folder = cache_folder("tuning")
+    except OutputError:
+        return ()  # nothing can have been kept there
+    wanted = _describe_machine(), _name_variants(bundle, None)
+    found = [t for path in folder.glob(f"{bundle.digest[:32]}-*.json") for t in _read(path)]
+    kept = [t for t in found if (t.machine, t.variants) == wanted and t.has_run]
+    return tuple(sorted(kept, key=lambda t: t.batch))
+
+
 def measure(
     bundle: Bundle,
     variants: Sequence[str],
@@ -141,18 +165,22 @@ def measure(
 ) -> tuple[Combination, ...]:
     """Measure variants in every installed engine; the fastest first.
 
-    First with all usable cores (or `threads`); then the fastest with fewer threads as well.
+    First with all usable cores (or `threads`); then those that came close once more, and the
+    fastest with fewer threads as well: what disturbed the first measurement does not decide.
     """
     cores = threads or count_usable_cores()
-    engines = [b.name for b in BACKENDS if b.requires and b.is_installed()]
-    pairs = [(engine, variant) for engine in engines for variant in variants]
+    pairs = [(engine.name, variant) for engine in _list_engines() for variant in variants]
     found = _measure_some(bundle, [(*pair, cores) for pair in pairs], batch, progress)
     best = found[0]
-    fewer = sorted({1, cores // 2} - {0, cores})
-    if best.p50_ms is not None and fewer and threads is None:
-        others = [(best.backend, best.variant, n) for n in (*fewer, cores)]
-        again = _measure_some(bundle, others, batch, progress)
-        found = [*again, *(c for c in found if c is not best)]
+    if best.p50_ms is None:
+        return tuple(found)
+    close = [c for c in found if _rank(c) <= best.p50_ms * _CLOSE][:_FINALISTS]
+    fewer = sorted({1, cores // 2} - {0, cores}) if threads is None else []
+    finals = [(c.backend, c.variant, cores) for c in close]
+    finals += [(best.backend, best.variant, n) for n in fewer]
+    if len(finals) > 1:
+        again = _measure_some(bundle, finals, batch, progress)
+        found = [*again, *(c for c in found if c not in close)]
     return tuple(sorted(found, key=_rank))
 
 
@@ -193,20 +221,43 @@ def _rank(combination: Combination) -> float:
     return float("inf") if combination.p50_ms is None else combination.p50_ms
 
 
-def _read(data: bytes) -> list[Tuning]:
-    """Parse remembered measurements; those of another genx, or damaged, are measured again."""
+def _name_variants(bundle: Bundle, precision: str | None) -> tuple[str, ...]:
+    names = [v.name for v in bundle.manifest.variants]
+    return tuple(names if precision is None else [bundle.variant(precision).name])
+
+
+def _read(path: Path) -> list[Tuning]:
+    """Return remembered measurements; none that are damaged or of another genx."""
     try:
-        return msgspec.json.decode(data, type=list[Tuning])
-    except msgspec.MsgspecError:
+        return msgspec.json.decode(path.read_bytes(), type=list[Tuning])
+    except (msgspec.MsgspecError, OSError):
         return []
+
+
+def _list_engines() -> list[Backend]:
+    """Return what computes and is installed; without a GPU, what needs none."""
+    installed = [b for b in BACKENDS if b.requires and b.is_installed()]
+    if any(b.needs_gpu for b in installed) and not _has_gpu():
+        installed = [b for b in installed if not b.needs_gpu]
+    return installed
+
+
+@lru_cache
+def _has_gpu() -> bool:
+    from genx_runtimes.cuda import open_cuda
+
+    try:
+        open_cuda()
+    except BackendUnavailableError:
+        return False
+    return True
 
 
 def _describe_machine() -> str:
     parts = [read_cpu_model(), f"{count_usable_cores()} cores"]
-    for backend in BACKENDS:
-        if backend.requires and backend.is_installed():
-            try:
-                parts.append(f"{backend.name} {version(backend.requires)}")
-            except PackageNotFoundError:  # another distribution of the same module
-                parts.append(backend.name)
+    for backend in _list_engines():
+        try:
+            parts.append(f"{backend.name} {version(backend.requires)}")
+        except PackageNotFoundError:  # another distribution of the same module
+            parts.append(backend.name)
     return ", ".join(parts)

@@ -11,7 +11,7 @@ import numpy as np
 from genx_runtimes.bundle import Bundle
 from genx_runtimes.errors import VerificationError
 from genx_runtimes.latents import LatentSource
-from genx_runtimes.manifest import BatchBounds, ComponentSpec, OutputSpec
+from genx_runtimes.manifest import BatchBounds, ComponentSpec, OutputSpec, VariantSpec
 from genx_runtimes.session import Array, Session, SessionOptions
 
 
@@ -127,6 +127,32 @@ def verify_bundle(
         latents_equal=_latents_equal(bundle, golden),
         checks=tuple(checks),
     )
+
+
+def verify_component(
+    bundle: Bundle, session: Session, component: str, variant: VariantSpec
+) -> float:
+    """Return the largest error of a component's outputs, as it runs in a session.
+
+    Raises:
+        VerificationError: it is beyond what the variant states.
+    """
+    manifest = bundle.manifest
+    batches = choose_batches(manifest.batch, manifest.golden.count)
+    spec = manifest.component(component)
+    checks = compare_component(session, spec, bundle.golden(), batches, manifest.output)
+    report = VerificationReport(
+        variant=variant.name,
+        backend="the new engine",
+        tolerance=variant.tolerance,
+        min_psnr_db=variant.min_psnr_db,
+        samples=manifest.golden.count,
+        batches=batches,
+        latents_equal=True,
+        checks=tuple(checks),
+    )
+    report.require()
+    return report.max_error
 
 
 def choose_batches(bounds: BatchBounds, count: int) -> tuple[int, ...]:

@@ -83,6 +83,7 @@ def test_json_and_quiet(genx: Run, tiny: Path) -> None:
         "start": 0,
         "files": ["a.png"],
         "engine": "onnxruntime, as asked for",
+        "notes": [],
     }
     done = genx("sample", tiny, "-n", 2, "-o", "b.png", "-q")
     assert (done.out, done.err) == ("", "")

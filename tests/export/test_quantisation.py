@@ -282,6 +282,26 @@ def test_fp16_keeps_what_does_not_fit(bundle: Bundle, factor: float, kept: tuple
     np.testing.assert_allclose(session.run(None, {"x": x})[0], np.tanh(x), atol=2e-3)
 
 
+def test_fp16_leaves_the_sizes_of_upsampling_alone(bundle: Bundle) -> None:
+    """Two nodes that share their scales, which are no number of float16."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 9, opset_import: ["" : 20]> g (float[batch,1,30,30] x) => (y, z) '
+        "<float[4] s = {1, 1, 1.1, 1.1}> "
+        '{ y = Resize<mode="nearest">(x, , s) z = Resize<mode="nearest">(x, , s) }'
+    )
+    for node, name in zip(model.graph.node, "ab", strict=True):
+        node.name = name
+    data = onnx.shape_inference.infer_shapes(model).SerializeToString()
+    x = np.random.default_rng(0).standard_normal((1, 1, 30, 30)).astype(np.float32)
+    expected = ort.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, {"x": x})
+    made, wide = halve(data, observe_activations(data, {"x": x}, bundle.manifest.batch))
+    assert wide == ()
+    got = ort.InferenceSession(made, providers=["CPUExecutionProvider"]).run(None, {"x": x})
+    assert expected[0].shape == (1, 1, 33, 33)
+    for mine, theirs in zip(got, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=2e-3)
+
+
 def make_convolutions(outputs: str, body: str) -> tuple[bytes, np.ndarray, Ranges]:
     """Return a graph of 3x3 convolutions `Conv(., w)` of 4 channels, an input, and its ranges."""
     model = onnx.parser.parse_model(

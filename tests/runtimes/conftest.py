@@ -7,9 +7,11 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.runtimes.fake_onnxruntime import Start, install
 
 DATA = Path(__file__).parents[1] / "data"
 NAMES = ("tiny", "tiny_vae", "tiny_codes")
@@ -37,6 +39,16 @@ def codes_bundle() -> Path:
 def bundle_copy(tiny_bundle: Path, tmp_path: Path) -> Path:
     """The tiny bundle, to be damaged."""
     return Path(shutil.copytree(tiny_bundle, tmp_path / "copy.genx"))
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
+    """Put a stand-in in the place of onnxruntime, on a machine with the given providers."""
+    monkeypatch.setenv("GENX_CACHE_DIR", str(tmp_path / "cache"))
+    # Set first, so that what the code sets is taken back at the end.
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE")
+    return partial(install, monkeypatch)
 
 
 @pytest.fixture

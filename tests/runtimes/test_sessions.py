@@ -15,7 +15,7 @@ from genx_runtimes.errors import BackendError, BackendUnavailableError, InputErr
 from genx_runtimes.session import Array, Session, SessionOptions
 
 # Where the thin runtime alone is tested, engines of extras are not there; tests/export wants all.
-NAMES = [backend.name for backend in BACKENDS if backend.is_installed()]
+NAMES = [b.name for b in BACKENDS if b.is_installed() and not b.needs_gpu] + ["onnxruntime:cpu"]
 
 
 @pytest.fixture(params=NAMES)
@@ -96,7 +96,7 @@ def test_threads_and_spinning_reach_the_engine(
     with bundle.session("generator", options=SessionOptions(threads=1, spinning=False)):
         assert made[-1].intra_op_num_threads == 1
         assert made[-1].get_session_config_entry(key) == "0"
-    monkeypatch.setattr("genx_runtimes.backends.onnxruntime.count_usable_cores", lambda: 3)
+    monkeypatch.setattr("genx_runtimes.backends.onnxruntime_loading.count_usable_cores", lambda: 3)
     with bundle.session("generator"):
         assert made[-1].intra_op_num_threads == 3
         with pytest.raises(RuntimeError, match=key):
@@ -121,6 +121,8 @@ def test_a_provider_that_falls_back_unseen_is_an_error(
 
         def get_providers(self) -> list[str]:
             return ["CPUExecutionProvider"]
+
+        def disable_fallback(self) -> None: ...
 
     made = _spy(monkeypatch)
     monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider"])

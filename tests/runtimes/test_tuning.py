@@ -10,7 +10,7 @@ import pytest
 from genx_runtimes import tuning
 from genx_runtimes.bundle import Bundle, open_bundle
 from genx_runtimes.errors import BackendUnavailableError, InputError, OutputError
-from genx_runtimes.tuning import Combination, tune
+from genx_runtimes.tuning import Combination, recall, tune
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +61,31 @@ def test_another_machine_measures_anew(
     monkeypatch.setattr(tuning, "read_cpu_model", lambda: "another CPU")
     tune(bundle, batch=1)
     assert calls == [1, 1]
+
+
+def test_what_was_measured_is_recalled_and_nothing_is_measured(
+    tiny_bundle: Path, codes_bundle: Path, calls: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = open_bundle(tiny_bundle)
+    assert recall(bundle) == ()
+    made = [tune(bundle, batch=batch) for batch in (16, 4)]
+    tune(bundle, batch=2, threads=1)  # not the fastest of all
+    tune(open_bundle(codes_bundle), batch=1)
+    assert recall(bundle) == (made[1], made[0])
+    monkeypatch.setattr(tuning, "measure", lambda *_, **__: (combination("onnxruntime", None),))
+    tune(bundle, batch=1)
+    assert recall(bundle) == (made[1], made[0])
+    monkeypatch.setattr(tuning, "read_cpu_model", lambda: "another CPU")
+    assert recall(bundle) == ()
+    assert calls == [16, 4, 2, 1]
+
+
+def test_nothing_is_recalled_from_a_cache_that_cannot_be(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GENX_CACHE_DIR", str(tmp_path / "file"))
+    assert recall(open_bundle(tiny_bundle)) == ()
 
 
 def test_damaged_memory_is_made_again(tiny_bundle: Path, calls: list[int], tmp_path: Path) -> None:

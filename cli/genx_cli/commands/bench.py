@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genx_cli.options import AsJson, BackendName, BundlePath, Precision, Quiet, Threads
+from genx_cli.options import (
+    AllowFallback,
+    AsJson,
+    BackendName,
+    BundlePath,
+    Precision,
+    Quiet,
+    Threads,
+)
 from genx_cli.sink import Sink, open_sink
 
 if TYPE_CHECKING:
@@ -24,6 +32,7 @@ def bench(
     backend: BackendName = "onnxruntime",
     precision: Precision = None,
     threads: Threads = None,
+    allow_fallback: AllowFallback = False,
     min_duration: Annotated[
         float, typer.Option(help="Timed seconds for each contender and batch size.")
     ] = 2.0,
@@ -54,6 +63,7 @@ def bench(
         threads=threads,
         min_duration_s=min_duration,
         rounds=rounds,
+        allow_fallback=allow_fallback,
     )
     opened = open_bundle(bundle)
     engine = settle_engine(
@@ -63,6 +73,7 @@ def bench(
         precision=precision,
         threads=threads,
         batch=choose_batches(options.batches, opened.manifest.batch)[0],
+        allow_fallback=allow_fallback,
     )
     options = replace(options, precision=engine.precision, threads=engine.options.threads)
     contenders = [genx_contender(engine.backend, opened.variant(engine.precision).name)]
@@ -101,6 +112,8 @@ def _tell(sink: Sink, report: BenchReport) -> None:
             sink.warn(f"{case} was not measured: {row.failure}")
         elif not row.stable:
             sink.warn(f"{case} never was stable: medians still {row.spread:.0%} apart")
+        for note in row.notes:
+            sink.warn(f"{case}: {note}")
     disturbed = [row.waiting for row in report.rows if row.disturbed and row.waiting is not None]
     if disturbed:
         sink.warn(

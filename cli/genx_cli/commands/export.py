@@ -24,6 +24,7 @@ from genx_cli.options import (
 from genx_cli.sink import Sink, open_sink
 from genx_cli.variants import (
     make_recipe,
+    name_recipe,
     parse_images,
     parse_precisions,
     tell_decisions,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from genx_export.report import ExportReport
+    from genx_runtimes.engines.build import Built
 
 
 def export(  # noqa: PLR0913 - one parameter a flag
@@ -103,7 +105,7 @@ def export(  # noqa: PLR0913 - one parameter a flag
         progress.step("loading torch")
         run_export = _import_export()
         recipe = make_recipe(
-            target=target,
+            target=name_recipe(target),
             min_psnr_db=min_psnr,
             min_ssim=min_ssim,
             samples=samples,
@@ -130,7 +132,8 @@ def export(  # noqa: PLR0913 - one parameter a flag
             as_zip=as_zip,
             progress=progress.step,
         )
-    _tell(sink, report, explain=explain)
+    engines = [] if target == "cpu" else _build(sink, report.path, target)
+    _tell(sink, report, engines, explain=explain)
 
 
 def _import_export() -> Callable[..., ExportReport]:
@@ -144,9 +147,28 @@ def _import_export() -> Callable[..., ExportReport]:
     return run_export
 
 
-def _tell(sink: Sink, report: ExportReport, *, explain: bool) -> None:
+def _build(sink: Sink, path: Path, target: str) -> list[Built]:
+    """Build engines of what was exported, if they can be built here."""
+    from genx_cli.engine_report import follow
+    from genx_runtimes.bundle import open_bundle
+    from genx_runtimes.engines.build_bundle import build_bundle
+    from genx_runtimes.engines.settings import BuildSettings, parse_batch
+    from genx_runtimes.errors import BackendUnavailableError
+
+    bundle = open_bundle(path)
+    settings = BuildSettings(target=target, batch=parse_batch(None, bundle.manifest.batch))
+    try:
+        with sink.progress("building engines", total=1) as progress:
+            return list(build_bundle(bundle, settings, progress=follow(progress)))
+    except BackendUnavailableError as err:
+        sink.warn(f"no engine was built: {err.message}")
+        return []
+
+
+def _tell(sink: Sink, report: ExportReport, engines: list[Built], *, explain: bool) -> None:
     import msgspec
 
+    from genx_cli.engine_report import list_engines, tell_built
     from genx_cli.next_steps import quote, suggest_sampling
     from genx_runtimes.bundle import open_bundle
 
@@ -169,6 +191,9 @@ def _tell(sink: Sink, report: ExportReport, *, explain: bool) -> None:
     tell_variants(sink, report.variants, report.dropped)
     if explain:
         tell_decisions(sink, report.decisions)
+    if engines:
+        tell_built(sink, engines)
     sink.say(f"next: {suggest_sampling(report.path, manifest)}")
     sink.say(f"      genx verify {quote(report.path)}  # also on the device that it is for")
-    sink.finish(msgspec.to_builtins(report, enc_hook=str))
+    told = msgspec.to_builtins(report, enc_hook=str)
+    sink.finish({**told, "engines": list_engines(engines)} if engines else told)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from genx_cli.options import AsJson, BundlePath, Quiet
 from genx_cli.sink import open_sink
@@ -11,9 +13,26 @@ if TYPE_CHECKING:
     from genx_runtimes.manifest import OutputSpec, Prior, TensorSpec
 
 
-def inspect(bundle: BundlePath, json: AsJson = False, quiet: Quiet = False) -> None:
+def inspect(
+    bundle: BundlePath,
+    engine: Annotated[
+        bool,
+        typer.Option(
+            "--engine",
+            help="Show compiled engines: a bundle's, or the FILE.engine named instead of one.",
+        ),
+    ] = False,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
     """Show what a bundle holds, after checking the hash of every file."""
     import msgspec
+
+    if engine:
+        from genx_cli.engine_report import tell_engines
+
+        tell_engines(open_sink(json=json, quiet=quiet), bundle)
+        return
 
     from genx_cli.next_steps import suggest_sampling
     from genx_runtimes.bundle import open_bundle

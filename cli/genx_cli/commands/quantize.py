@@ -25,6 +25,7 @@ from genx_cli.options import (
 from genx_cli.sink import open_sink
 from genx_cli.variants import (
     make_recipe,
+    name_recipe,
     parse_images,
     parse_precisions,
     tell_decisions,
@@ -74,7 +75,7 @@ def quantize(  # noqa: PLR0913 - one parameter a flag
             precision=parse_precisions(precision),
             form=form or "auto",  # type: ignore[arg-type]
             recipe=make_recipe(
-                target=target,
+                target=name_recipe(target),
                 min_psnr_db=min_psnr,
                 min_ssim=min_ssim,
                 samples=samples,

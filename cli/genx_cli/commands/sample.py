@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genx_cli.options import AsJson, BackendName, BundlePath, Precision, Quiet, Threads
+from genx_cli.options import (
+    AllowFallback,
+    AsJson,
+    BackendName,
+    BundlePath,
+    Precision,
+    Quiet,
+    Threads,
+)
 from genx_cli.sink import Sink, open_sink
 from genx_runtimes.errors import InputError
 
@@ -51,6 +59,7 @@ def sample(  # noqa: PLR0913 - one parameter a flag
     backend: BackendName = "onnxruntime",
     precision: Precision = None,
     threads: Threads = None,
+    allow_fallback: AllowFallback = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say which engine ran and why.")
     ] = False,
@@ -59,7 +68,7 @@ def sample(  # noqa: PLR0913 - one parameter a flag
     quiet: Quiet = False,
 ) -> None:
     """Draw samples. Sample i of a seed is the same in any batch size, on any device."""
-    from genx_cli.engines import settle_engine
+    from genx_cli.engines import settle_engine, warn_once
     from genx_cli.next_steps import choose_batch
     from genx_cli.writers import find_writer
     from genx_runtimes.bundle import open_bundle
@@ -69,7 +78,13 @@ def sample(  # noqa: PLR0913 - one parameter a flag
     write = find_writer(output_path, opened.manifest.output, columns=columns, force=force)
     size = batch if batch is not None else choose_batch(opened.manifest)
     engine = settle_engine(
-        sink, opened, backend=backend, precision=precision, threads=threads, batch=size
+        sink,
+        opened,
+        backend=backend,
+        precision=precision,
+        threads=threads,
+        batch=size,
+        allow_fallback=allow_fallback,
     )
     with opened.sampler(
         backend=engine.backend, precision=engine.precision, options=engine.options, batch=size
@@ -79,6 +94,7 @@ def sample(  # noqa: PLR0913 - one parameter a flag
         batches = _draw(sampler, n, start, interpolate, conditions, common)
         with sink.progress(f"sampling {opened.manifest.name}", n) as progress:
             written = write(_count(batches, progress.advance))
+    notes = warn_once(sink, engine.notes)
     sink.say(f"wrote {output_path}: {n} samples of seed {seed} from {opened.manifest.name}")
     if explain:
         sink.say(f"  drawn by {engine.reason}")
@@ -94,6 +110,7 @@ def sample(  # noqa: PLR0913 - one parameter a flag
             "start": start,
             "files": written,
             "engine": engine.reason,
+            "notes": notes,
         }
     )
 

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from genx_cli.options import AsJson, BackendName, BundlePath, Precision, Quiet, Threads
+from genx_cli.options import (
+    AllowFallback,
+    AsJson,
+    BackendName,
+    BundlePath,
+    Precision,
+    Quiet,
+    Threads,
+)
 from genx_cli.sink import open_sink
 
 
@@ -16,6 +24,7 @@ def verify(
     backend: BackendName = "onnxruntime",
     precision: Precision = None,
     threads: Threads = None,
+    allow_fallback: AllowFallback = False,
     picture: Annotated[
         Path | None,
         typer.Option(
@@ -33,7 +42,7 @@ def verify(
     from dataclasses import asdict
 
     from genx_cli.comparison import check_picture, draw_comparison
-    from genx_cli.engines import settle_engine
+    from genx_cli.engines import settle_engine, warn_once
     from genx_cli.next_steps import suggest_sampling
     from genx_runtimes.bundle import open_bundle
     from genx_runtimes.verify import verify_bundle
@@ -47,12 +56,14 @@ def verify(
         precision=precision,
         threads=threads,
         batch=opened.manifest.batch.min,
+        allow_fallback=allow_fallback,
     )
     if picture is not None:
         check_picture(picture, opened.manifest.output, force=force)
     report = verify_bundle(
         opened, backend=engine.backend, precision=engine.precision, options=engine.options
     )
+    notes = warn_once(sink, engine.notes)
     sizes = ", ".join(map(str, report.batches))
     sink.say(
         f"{opened.manifest.name} {report.variant} on {report.backend}: "
@@ -70,8 +81,10 @@ def verify(
     floor = "" if report.min_psnr_db is None else f", {report.min_psnr_db:.1f} dB PSNR or more"
     sink.say(f"passed: every output is within {report.tolerance:.0e} of its range{floor}")
     if picture is not None:
-        for line in draw_comparison(opened, picture, backend=engine.backend):
+        for line in draw_comparison(
+            opened, picture, backend=engine.backend, options=engine.options
+        ):
             sink.say(f"  {line}")
         sink.say(f"wrote {picture}: a column a sample; the last rows are 8 x the differences")
     sink.say(f"next: {suggest_sampling(bundle, opened.manifest)}")
-    sink.finish({"passed": True, "max_error": report.max_error, **asdict(report)})
+    sink.finish({"passed": True, "max_error": report.max_error, **asdict(report), "notes": notes})

@@ -38,9 +38,10 @@ def halve(model: bytes, activations: Mapping[str, Activation]) -> tuple[bytes, t
         activations: what its tensors were seen to hold.
     """
     wide = find_wide_nodes(model, activations)
-    made = convert_float_to_float16(
-        onnx.load_from_string(model), keep_io_types=True, node_block_list=list(wide)
-    )
+    original = onnx.load_from_string(model)
+    scales = _read_scales(original)
+    made = convert_float_to_float16(original, keep_io_types=True, node_block_list=list(wide))
+    _restore_scales(made.graph, scales)
     graph = ir.from_proto(made)
     _join_casts(graph)
     RemoveUnusedNodesPass()(graph)
@@ -49,6 +50,40 @@ def halve(model: bytes, activations: Mapping[str, Activation]) -> tuple[bytes, t
     onnx.checker.check_model(proto)
     data: bytes = proto.SerializeToString(deterministic=True)
     return data, wide
+
+
+def _read_scales(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+    """Return the constant scales of each Resize, by node."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    found = {}
+    for node in model.graph.node:
+        if node.op_type == "Resize" and len(node.input) > 2 and node.input[2] in constants:
+            tensor = onnx.TensorProto()
+            tensor.CopyFrom(constants[node.input[2]])
+            found[node.name] = tensor
+    return found
+
+
+def _restore_scales(graph: onnx.GraphProto, scales: Mapping[str, onnx.TensorProto]) -> None:
+    """Give each Resize its own scales in float32, which they are in any graph.
+
+    The converter rounds them to float16 and casts them back, under one name where two nodes share
+    them: a size could come out wrong, and the graph is invalid.
+    """
+    for node in graph.node:
+        if node.name in scales:
+            tensor = scales[node.name]
+            tensor.name = f"{node.name}/scales"
+            graph.initializer.append(tensor)
+            node.input[2] = tensor.name
+    seen: set[str] = set()
+    nodes = []
+    for node in graph.node:
+        if node.op_type != "Cast" or node.output[0] not in seen:
+            nodes.append(node)
+        seen.update(node.output)
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _join_casts(model: ir.Model) -> None:

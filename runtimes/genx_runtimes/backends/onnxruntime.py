@@ -1,4 +1,4 @@
-"""The onnxruntime backend.
+"""The onnxruntime backend: the CPU, and the devices in `onnxruntime_devices.py`.
 
 Source: onnxruntime's Python API, `InferenceSession` and `SessionOptions`.
 """
@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 import onnxruntime as ort
 
-from genx_runtimes.cpu import count_usable_cores
-from genx_runtimes.errors import BackendError, BackendUnavailableError
+from genx_runtimes.backends.onnxruntime_devices import choose_devices, list_plugins
+from genx_runtimes.backends.onnxruntime_loading import first_line, load_graph
+from genx_runtimes.backends.onnxruntime_settings import Graph
+from genx_runtimes.errors import BackendError
 from genx_runtimes.manifest import ComponentSpec, TensorSpec
 from genx_runtimes.session import Array, SessionOptions, check_feeds
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-_CPU = "CPUExecutionProvider"
 
 
 class OnnxRuntimeSession:
@@ -28,34 +28,26 @@ class OnnxRuntimeSession:
     def __init__(self, model: bytes, component: ComponentSpec, options: SessionOptions) -> None:
         self._component = component
         self._names = [spec.name for spec in component.outputs]
-        _check_providers(options.providers)
-        settings = ort.SessionOptions()
-        settings.log_severity_level = 3
-        settings.intra_op_num_threads = options.threads or count_usable_cores()
-        settings.inter_op_num_threads = 1
-        if not options.spinning:
-            settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if _CPU not in options.providers:
-            # Nodes that the asked-for device cannot run must fail here, not move to the CPU unseen.
-            settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        try:
-            self._session: ort.InferenceSession | None = ort.InferenceSession(
-                model, settings, providers=list(options.providers)
-            )
-        except Exception as err:  # onnxruntime's errors share no base but Exception
-            raise BackendError(
-                f"onnxruntime {ort.__version__} refuses component {component.name!r}: "
-                f"{_first(err)}",
-                fix="pip install --upgrade onnxruntime",
-            ) from err
-        got = self._session.get_providers()
-        missing = [name for name in options.providers if name not in got]
-        if missing:
-            self.close()
-            raise BackendUnavailableError(
-                f"onnxruntime did not load {missing[0]}; it would run on {', '.join(got)}",
-                fix="genx doctor shows what works here",
-            )
+        self._graph: Graph | None = Graph(
+            model=model, component=component, options=options, version=ort.__version__
+        )
+        self._is_fixed = choose_devices(options)[0].fixed_batch
+        self._closed = False
+        self._sessions: dict[int | None, ort.InferenceSession] = {}
+        bounds = None if options.origin is None else options.origin.bounds
+        self._open(options.batch or (1 if bounds is None else bounds.min))
+
+    def _open(self, batch: int) -> ort.InferenceSession:
+        """Load the graph, for this batch size alone where the device needs that."""
+        if self._closed:
+            raise BackendError("the session is closed")
+        key = batch if self._is_fixed else None
+        if key not in self._sessions:
+            assert self._graph is not None
+            self._sessions[key] = load_graph(self._graph, key)
+            if not self._is_fixed:  # the file is not needed again
+                self._graph = None
+        return self._sessions[key]
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -69,20 +61,20 @@ class OnnxRuntimeSession:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the graph once, see `Session.run`."""
-        if self._session is None:
-            raise BackendError("the session is closed")
-        check_feeds(self._component, feeds)
+        session = self._open(check_feeds(self._component, feeds))
         try:
-            results = self._session.run(self._names, feeds)
+            results = session.run(self._names, feeds)
         except Exception as err:
             raise BackendError(
-                f"onnxruntime failed in component {self._component.name!r}: {_first(err)}"
+                f"onnxruntime failed in component {self._component.name!r}: {first_line(err)}"
             ) from err
         return dict(zip(self._names, results, strict=True))
 
     def close(self) -> None:
         """Free the graph."""
-        self._session = None
+        self._closed = True
+        self._graph = None
+        self._sessions.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -104,20 +96,5 @@ def open_session(
 
 
 def list_providers() -> tuple[str, ...]:
-    """Return the execution providers that the installed onnxruntime was built with."""
-    return tuple(ort.get_available_providers())
-
-
-def _check_providers(wanted: tuple[str, ...]) -> None:
-    available = ort.get_available_providers()
-    for name in wanted:
-        if name not in available:
-            raise BackendUnavailableError(
-                f"this onnxruntime has no {name}; it has {', '.join(available)}",
-                fix="genx doctor says which package brings it",
-            )
-
-
-def _first(err: Exception) -> str:
-    """Return the first line of a vendor's message."""
-    return str(err).strip().partition("\n")[0]
+    """Return the providers that the installed onnxruntime was built with, and installed plugins."""
+    return tuple(dict.fromkeys((*ort.get_available_providers(), *list_plugins())))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from genx_runtimes.bench.measure import WarmUp
 
@@ -22,6 +22,7 @@ class Case:
         start: index of the first sample; calls go on from there and never repeat one.
         seconds: how long to time.
         warm_up_s: when to give up waiting for stable latencies.
+        allow_fallback: whether what the backend's device cannot run may run elsewhere.
     """
 
     bundle: str
@@ -34,6 +35,7 @@ class Case:
     start: int
     seconds: float
     warm_up_s: float
+    allow_fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +47,11 @@ class Measurement:
         latencies_ns: every timed call, in nanoseconds, in order.
         waiting: part of the time that its threads waited for a core; None if unknown.
         versions: of what ran, such as {"onnxruntime": "1.23.2"}.
+        notes: what a reader of the figures must know: where it ran, if not where asked.
     """
 
     warm_up: WarmUp
     latencies_ns: list[int]
     waiting: float | None
     versions: dict[str, str]
+    notes: list[str] = field(default_factory=list)

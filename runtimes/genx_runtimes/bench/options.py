@@ -25,6 +25,7 @@ class BenchOptions:
         rounds: how often the contenders take turns.
         warm_up_s: when a warm-up gives up waiting for stable latencies.
         grace_s: seconds that a worker may take beyond warm-up and timing, loading included.
+        allow_fallback: whether what the backend's device cannot run may run elsewhere.
     """
 
     batches: tuple[int, ...] | None = None
@@ -34,6 +35,7 @@ class BenchOptions:
     rounds: int = 3
     warm_up_s: float = 2.0
     grace_s: float = 300.0
+    allow_fallback: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.min_duration_s < math.inf:

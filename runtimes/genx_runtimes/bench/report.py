@@ -29,6 +29,7 @@ class Row:
         waiting: part of the time that threads waited for a core that others used, in the worst
             round; None where the system does not say.
         failure: why there is no latency; empty if there is one.
+        notes: where it ran, if not where asked.
     """
 
     contender: str
@@ -38,6 +39,7 @@ class Row:
     spread: float
     waiting: float | None = None
     failure: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def disturbed(self) -> bool:

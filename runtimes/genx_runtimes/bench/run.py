@@ -53,11 +53,13 @@ class _Tally:
     stable: bool = True
     waiting: float | None = None
     failure: str = ""
+    notes: tuple[str, ...] = ()
 
     def add(self, measurement: Measurement) -> None:
         self.latencies_ns += measurement.latencies_ns
         self.spread = max(self.spread, measurement.warm_up.spread)
         self.stable = self.stable and measurement.warm_up.stable
+        self.notes = tuple(dict.fromkeys((*self.notes, *measurement.notes)))
         known = [share for share in (self.waiting, measurement.waiting) if share is not None]
         self.waiting = max(known, default=None)
 
@@ -66,9 +68,10 @@ def genx_contender(backend: str, variant: str) -> Contender:
     """Return the contender that is genx itself.
 
     Raises:
-        InputError: unknown backend.
+        InputError: unknown backend or device.
     """
-    name = f"{find_backend(backend).name} {variant}"
+    find_backend(backend)
+    name = f"{backend} {variant}"
     return Contender(name=name, module="genx_runtimes.bench.worker", backend=backend)
 
 
@@ -116,6 +119,7 @@ def run_bench(
                     start=turn * _ROUND_STRIDE,
                     seconds=options.min_duration_s / options.rounds,
                     warm_up_s=options.warm_up_s,
+                    allow_fallback=options.allow_fallback,
                 )
                 answer = _ask_worker(contender, case, options.grace_s)
                 if isinstance(answer, str):
@@ -163,4 +167,5 @@ def _make_row(name: str, batch: int, tally: _Tally) -> Row:
         spread=tally.spread,
         waiting=tally.waiting,
         failure=tally.failure,
+        notes=tally.notes,
     )

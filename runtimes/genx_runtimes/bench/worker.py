@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -32,10 +32,12 @@ class Prepared:
     Args:
         call: draws fresh latents, runs the engine and maps to pixels, once.
         versions: of what runs.
+        notes: what a reader of the figures must know.
     """
 
     call: Call
     versions: dict[str, str]
+    notes: list[str] = field(default_factory=list)
 
 
 Prepare = Callable[[Case], AbstractContextManager[Prepared]]
@@ -54,6 +56,7 @@ def measure_case(case: Case, prepare: Prepare) -> Measurement:
         latencies_ns=latencies,
         waiting=waiting,
         versions=contender.versions,
+        notes=list(dict.fromkeys(contender.notes)),
     )
 
 
@@ -75,10 +78,13 @@ def prepare_genx(case: Case) -> Iterator[Prepared]:
     """Load a bundle; a call takes the next batch of one endless stream of samples."""
     bundle = open_bundle(case.bundle)
     is_image = bundle.manifest.output.kind == "image"
+    notes: list[str] = []
     with bundle.sampler(
         backend=case.backend,
         precision=case.precision,
-        options=SessionOptions(threads=case.threads),
+        options=SessionOptions(
+            threads=case.threads, allow_fallback=case.allow_fallback, tell=notes.append
+        ),
         batch=case.batch,
     ) as sampler:
         stream = sampler.sample(
@@ -89,7 +95,7 @@ def prepare_genx(case: Case) -> Iterator[Prepared]:
             batch = next(stream)
             return batch.images() if is_image else batch.output
 
-        yield Prepared(call=call, versions=_find_versions(case.backend))
+        yield Prepared(call=call, versions=_find_versions(case.backend), notes=notes)
 
 
 def _find_versions(backend: str) -> dict[str, str]:

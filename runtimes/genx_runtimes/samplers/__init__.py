@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from genx_runtimes.errors import ManifestError, suggest
 from genx_runtimes.manifest import OutputSpec
 from genx_runtimes.samplers.feedforward import sample_feedforward
 from genx_runtimes.session import Array, Session
 
-__all__ = ["SAMPLERS", "SampleStep", "find_sampler"]
+__all__ = ["SAMPLERS", "SampleLoop", "find_sampler"]
 
-SampleStep = Callable[[Session, Mapping[str, Array], OutputSpec], Array]
+SampleLoop = Callable[[Session, Iterable[Mapping[str, Array]], OutputSpec], Iterator[Array]]
 
-SAMPLERS: dict[str, SampleStep] = {
+SAMPLERS: dict[str, SampleLoop] = {
     "feedforward": sample_feedforward,
 }
 
 
-def find_sampler(kind: str) -> SampleStep:
+def find_sampler(kind: str) -> SampleLoop:
     """Return the sampling function for a manifest's `sampler.kind`.
 
     Raises:

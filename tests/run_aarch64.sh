@@ -67,14 +67,14 @@ SH
 }
 
 # Versions are those of constraints.txt for Python 3.10, which JetPack 6 has: later builds of
-# onnxruntime crash under this emulator.
+# onnxruntime crash under this emulator. The tests need what run_thin.sh installs for them.
 install_genx() {
     sed -e 's/; python_version < "3.11"//' -e '/python_version >= "3.11"/d' constraints.txt >"$here/constraints.txt"
     rm -rf "$here/site"
     "$native" -m pip install --quiet --disable-pip-version-check --target "$here/site" \
         --python-version 3.11 --implementation cp --only-binary=:all: \
         --platform manylinux2014_aarch64 --platform manylinux_2_17_aarch64 --platform manylinux_2_28_aarch64 \
-        -c "$here/constraints.txt" . pytest hypothesis
+        -c "$here/constraints.txt" . pytest hypothesis filelock
 }
 
 verify() {

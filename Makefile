@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 THIN := 3.10 3.12 3.13
 
-.PHONY: demo test test-thin lint docs samples evaluate bench clean
+.PHONY: demo test test-thin test-aarch64 lint docs samples evaluate bench clean
 
 demo: .venv/export
 	mkdir -p demo
@@ -28,6 +28,10 @@ lint: .venv/dev
 # The runtime's own tests where torch and onnx are not installed, on the Pythons that are here.
 test-thin:
 	@bash tests/run_thin.sh $(THIN)
+
+# The same on aarch64, under emulation, and a bundle made here verified there: docs/aarch64.md.
+test-aarch64: .venv/export
+	@bash tests/run_aarch64.sh
 
 docs: .venv/dev
 	$(BIN)/python -m typer genx_cli.app utils docs --name genx --output docs/cli.md
@@ -58,4 +62,4 @@ bench: .venv/dev
 	touch $@
 
 clean:
-	rm -rf .venv .venv-thin demo .mypy_cache .ruff_cache .pytest_cache .coverage*
+	rm -rf .venv .venv-thin .aarch64 demo .mypy_cache .ruff_cache .pytest_cache .coverage*

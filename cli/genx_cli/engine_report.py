@@ -54,7 +54,7 @@ def tell_built(sink: Sink, built: Sequence[Built]) -> str:
     new = sum(each.is_new for each in built)
     folder = built[0].engine.path.parents[1]
     sink.say(f"built {new} engines, {len(built) - new} were there; a cache, in {folder}")
-    if built[0].engine.sidecar.max_error is None:
+    if any(each.engine.sidecar.max_error is None for each in built):
         sink.say("not verified: they have not run on a GPU yet")
     return built[-1].engine.sidecar.variant
 
@@ -98,8 +98,7 @@ def tell_engines(sink: Sink, path: Path) -> None:
 
 def _find(path: Path) -> list[Path]:
     from genx_runtimes.bundle import open_bundle
-    from genx_runtimes.cache import cache_folder
-    from genx_runtimes.engines.store import list_engines, read_sidecar
+    from genx_runtimes.engines.store import cache_engines, list_engines
     from genx_runtimes.errors import InputError
 
     if path.suffix == ".engine":
@@ -107,10 +106,9 @@ def _find(path: Path) -> list[Path]:
             raise InputError(f"there is no engine {path}", fix="genx inspect --engine BUNDLE")
         return [path]
     bundle = open_bundle(path)
-    hashes = {ref.sha256 for v in bundle.manifest.variants for ref in v.graphs.values()}
-    own = list_engines(path / "engines") if path.is_dir() else []
-    cached = list_engines(cache_folder("engines"))
-    found = own + [p for p in cached if read_sidecar(p).key.onnx_sha256 in hashes]
+    hashes = {ref.sha256: None for v in bundle.manifest.variants for ref in v.graphs.values()}
+    folders = [path / "engines"] if path.is_dir() else []
+    found = [e for f in (*folders, *map(cache_engines, hashes)) for e in list_engines(f)]
     if not found:
         raise InputError(
             f"{path} has no engine yet", fix=f"genx build {path} --target tensorrt-rtx"

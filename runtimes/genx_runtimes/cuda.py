@@ -62,7 +62,13 @@ class Cuda:
 
     def __init__(self, runtime: Any) -> None:
         self._runtime = runtime
-        if not self._call("cudaGetDeviceCount"):
+        try:
+            count = self._call("cudaGetDeviceCount")
+        except BackendUnavailableError:
+            raise
+        except BackendError as err:  # whatever it is, this GPU cannot be used
+            raise BackendUnavailableError(err.message, fix=err.fix) from err
+        if not count:
             raise BackendUnavailableError(
                 "there is no NVIDIA GPU here", fix="genx doctor shows what works here"
             )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from genx_runtimes.backends import BACKENDS, Backend
+from genx_runtimes.backends import BACKENDS, Backend, find_backend
 from genx_runtimes.bench.options import BenchOptions
 from genx_runtimes.bench.run import Contender, run_bench
 from genx_runtimes.bundle import Bundle
@@ -175,7 +175,8 @@ def measure(
     if best.p50_ms is None:
         return tuple(found)
     close = [c for c in found if _rank(c) <= best.p50_ms * _CLOSE][:_FINALISTS]
-    fewer = sorted({1, cores // 2} - {0, cores}) if threads is None else []
+    alone = threads is None and not find_backend(best.backend).needs_gpu
+    fewer = sorted({1, cores // 2} - {0, cores}) if alone else []
     finals = [(c.backend, c.variant, cores) for c in close]
     finals += [(best.backend, best.variant, n) for n in fewer]
     if len(finals) > 1:
@@ -237,25 +238,28 @@ def _read(path: Path) -> list[Tuning]:
 def _list_engines() -> list[Backend]:
     """Return what computes and is installed; without a GPU, what needs none."""
     installed = [b for b in BACKENDS if b.requires and b.is_installed()]
-    if any(b.needs_gpu for b in installed) and not _has_gpu():
+    if any(b.needs_gpu for b in installed) and not _name_gpu():
         installed = [b for b in installed if not b.needs_gpu]
     return installed
 
 
 @lru_cache
-def _has_gpu() -> bool:
+def _name_gpu() -> str:
+    """Return the GPU's name; "" where there is none."""
     from genx_runtimes.cuda import open_cuda
 
     try:
-        open_cuda()
+        return open_cuda().describe().name
     except BackendUnavailableError:
-        return False
-    return True
+        return ""
 
 
 def _describe_machine() -> str:
     parts = [read_cpu_model(), f"{count_usable_cores()} cores"]
-    for backend in _list_engines():
+    engines = _list_engines()
+    if any(b.needs_gpu for b in engines):
+        parts.append(_name_gpu())
+    for backend in engines:
         try:
             parts.append(f"{backend.name} {version(backend.requires)}")
         except PackageNotFoundError:  # another distribution of the same module

@@ -288,6 +288,11 @@ def make_tensorrt(cuda: FakeRuntime, name: str = "tensorrt", version: str = "10.
             self.flags = {Flags.TF32}
             self.profiles: list[Any] = []
             self.progress_monitor: Any = None
+            self.num_compute_capabilities = 0
+
+        def set_compute_capability(self, capability: int, index: int) -> bool:
+            assert index < self.num_compute_capabilities
+            return True
 
         def clear_flag(self, flag: str) -> None:
             self.flags.discard(flag)
@@ -365,6 +370,7 @@ def make_tensorrt(cuda: FakeRuntime, name: str = "tensorrt", version: str = "10.
     trt.Builder, trt.OnnxParser, trt.Runtime = Builder, OnnxParser, Runtime
     trt.NetworkDefinitionCreationFlag = SimpleNamespace(STRONGLY_TYPED=1)
     trt.ProfilingVerbosity = SimpleNamespace(DETAILED=2)
+    trt.ComputeCapability = SimpleNamespace(SM75=75, SM86=86, SM89=89, SM120=120)
     trt.LayerInformationFormat = SimpleNamespace(JSON=1)
     trt.MemoryPoolType = SimpleNamespace(WORKSPACE=0)
     trt.CudaGraphStrategy = SimpleNamespace(WHOLE_GRAPH_CAPTURE="whole", DISABLED="disabled")

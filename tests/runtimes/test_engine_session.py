@@ -170,6 +170,35 @@ def test_who_stops_early_leaves_no_work_behind(stage: Stage) -> None:
     assert stage.gpu.held == 0
 
 
+def test_two_walks_through_one_session_do_not_mix(stage: Stage) -> None:
+    with stage.open() as session:
+        ones, twos = ([feeds(4, seed + i) for i in range(4)] for seed in (0, 100))
+        walks = zip(session.run_batches(ones), session.run_batches(twos), strict=True)
+        for one, two, (got_one, got_two) in zip(ones, twos, walks, strict=True):
+            for given, got in ((one, got_one), (two, got_two)):
+                np.testing.assert_array_equal(got["image"], stage.reference.run(given)["image"])
+    assert stage.gpu.held == 0
+
+
+def test_a_walk_that_outlives_its_session_is_told(stage: Stage) -> None:
+    with stage.open() as session:
+        outputs = session.run_batches(feeds(4, i) for i in range(4))
+        next(outputs)
+    assert stage.gpu.held == 0
+    with pytest.raises(BackendError, match="the session is closed"):
+        next(outputs)
+
+
+def test_batch_sizes_of_long_ago_are_forgotten(stage: Stage) -> None:
+    with stage.open() as session:
+        for batch in range(1, 10):
+            given = feeds(batch)
+            got = session.run(given)["image"]
+            np.testing.assert_array_equal(got, stage.reference.run(given)["image"])
+        assert stage.gpu.held == 4 * (3 * 2 + 2)
+    assert stage.gpu.held == 0
+
+
 def test_batches_beyond_the_engine_are_refused(stage: Stage) -> None:
     with stage.open() as session, pytest.raises(InputError) as caught:
         session.run(feeds(17))

@@ -216,7 +216,7 @@ def test_an_engine_from_another_bundle(device: Device, caplog: pytest.LogCapture
 
 def test_newer_versions_load_what_is_version_compatible(device: Device) -> None:
     device.settings = msgspec.structs.replace(device.settings, version_compatible=True)
-    device.build()
+    device.build(in_cache=True)
     device.switch("11.4.0")
     with device.open():
         pass
@@ -224,6 +224,91 @@ def test_newer_versions_load_what_is_version_compatible(device: Device) -> None:
     device.switch("10.1.0")
     with device.open():
         pass
+    assert device.trt.builds == 1
+
+
+def test_code_for_the_cpu_is_not_run_from_a_bundle(
+    device: Device, caplog: pytest.LogCaptureFixture
+) -> None:
+    device.settings = msgspec.structs.replace(device.settings, version_compatible=True)
+    device.build()
+    with device.open():
+        pass
+    assert "it carries code for the CPU" in caplog.text
+    assert device.trt.builds == 2
+
+
+@pytest.mark.parametrize("sizes", [(8, 8, 8), (3, 4, 5), (16, 16, 16)])
+def test_engines_of_few_batch_sizes_are_verified_at_those(
+    device: Device, sizes: tuple[int, int, int]
+) -> None:
+    low, opt, high = sizes
+    batch = BatchProfile(min=low, opt=opt, max=high)
+    device.settings = BuildSettings(target="tensorrt", batch=batch)
+    (path,) = device.build()
+    error = read_engine(path).sidecar.max_error
+    assert error is not None
+    assert error <= 1e-5
+    report = verify_bundle(open_bundle(device.path), backend="tensorrt")
+    report.require()
+    assert report.batches
+    assert all(low <= size <= high for size in report.batches)
+
+
+def test_an_engine_built_elsewhere_is_verified_where_it_can_run(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = device.build()
+    sidecar = read_engine(path).sidecar
+    unverified = msgspec.structs.replace(sidecar, max_error=None)
+    path.with_suffix(".json").write_bytes(msgspec.json.encode(unverified))
+    assert device.build() == [path]
+    assert read_engine(path).sidecar.max_error == sidecar.max_error
+    assert device.trt.builds == 1
+
+
+def test_engines_that_do_not_take_the_batch_are_passed_over(
+    device: Device, caplog: pytest.LogCaptureFixture
+) -> None:
+    batch = BatchProfile(min=8, opt=8, max=8)
+    device.settings = BuildSettings(target="tensorrt", batch=batch)
+    device.build()
+    with open_bundle(device.path).session("generator", backend="tensorrt", batch=4) as session:
+        session.run(feeds(4))
+    assert "it takes batches of 8 to 8, not 4" in caplog.text
+
+
+def test_an_accelerator_is_never_chosen_unasked(
+    device: Device, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (path,) = device.build()
+    sidecar = read_engine(path).sidecar
+    settings = msgspec.structs.replace(sidecar.key.settings, dla=0)
+    key = msgspec.structs.replace(sidecar.key, settings=settings)
+    moved = path.with_name(f"generator-{key.digest[:16]}.engine")
+    path.rename(moved)
+    path.with_suffix(".json").unlink()
+    changed = msgspec.structs.replace(sidecar, key=key)
+    moved.with_suffix(".json").write_bytes(msgspec.json.encode(changed))
+    with device.open():
+        pass
+    assert "it runs on DLA 0, not the GPU" in caplog.text
+    bundle = open_bundle(device.path)
+    with bundle.session("generator", backend="tensorrt:dla0") as session:
+        session.run(feeds(2))
+    with pytest.raises(BackendUnavailableError, match="for DLA 1 is valid here") as caught:
+        bundle.session("generator", backend="tensorrt:dla1")
+    assert "--dla 1" in caught.value.fix
+
+
+def test_a_cache_that_cannot_be_made_does_not_stop_a_bundle_with_engines(
+    device: Device, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    device.build()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GENX_CACHE_DIR", str(tmp_path / "file"))
+    with device.open() as session:
+        session.run(feeds(2))
     assert device.trt.builds == 1
 
 
@@ -284,7 +369,7 @@ def test_a_lock_is_held_against_other_processes(tmp_path: Path, device: Device) 
         "    def __init__(self, path): super().__init__(path, timeout=0.2)\n"
         "filelock.FileLock = Impatient\n"
         f"try:\n    with store.lock_engine(Path({str(target)!r})): print('mine')\n"
-        "except Timeout: print('waits')\n"
+        "except Exception as err: print('waits' if isinstance(err.__cause__, Timeout) else err)\n"
     )
     roots = [str(Path(__file__).parents[2] / "runtimes")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(roots)}
@@ -411,12 +496,16 @@ def test_int8_that_is_turned_back_is_seen() -> None:
     assert [layer.is_dequantised for layer in layers] == [False, True, False, False]
 
 
+THIRTY_TWO = "Thirty-two wide channel vectorized row major Int8 format"
+
+
 def test_what_an_engine_says_of_itself() -> None:
     text = json.dumps(
         {
             "Layers": [
-                {"Name": "conv", "Inputs": [{"Format/Datatype": "Int8 NHWC32"}]},
-                {"Name": "act", "Inputs": [{"Format/Datatype": "Half"}, {}]},
+                {"Name": "conv", "Inputs": [{"Format/Datatype": THIRTY_TWO}]},
+                {"Name": "act", "Inputs": [{"Format/Datatype": "Row major linear FP16"}, {}]},
+                {"Name": "any", "Inputs": [{"Format/Datatype": "N/A due to dynamic shapes"}]},
                 "a name alone",
             ]
         }

@@ -71,7 +71,6 @@ def build(  # noqa: PLR0913 - one parameter a flag
     from genx_cli.engine_report import follow, list_engines, tell_built
     from genx_cli.next_steps import quote
     from genx_runtimes.bundle import open_bundle
-    from genx_runtimes.cache import cache_folder
     from genx_runtimes.engines.build_bundle import BuildPlace, build_bundle, plan_bundle
     from genx_runtimes.engines.settings import BuildSettings, parse_batch, parse_capabilities
     from genx_runtimes.errors import InputError
@@ -91,7 +90,7 @@ def build(  # noqa: PLR0913 - one parameter a flag
         raise InputError("--timing-cache is for --target tensorrt: tensorrt-rtx measures nothing")
     names = [name.strip() for name in precision.split(",")] if precision is not None else []
     place = BuildPlace(
-        folder=cache_folder("engines") if cache else None,
+        in_cache=cache,
         timing_cache=timing_cache,
         again=again,
         checks_memory=memory_check,

@@ -153,15 +153,15 @@ def _build(sink: Sink, path: Path, target: str) -> list[Built]:
     from genx_runtimes.bundle import open_bundle
     from genx_runtimes.engines.build_bundle import build_bundle
     from genx_runtimes.engines.settings import BuildSettings, parse_batch
-    from genx_runtimes.errors import BackendUnavailableError
+    from genx_runtimes.errors import GenxError
 
     bundle = open_bundle(path)
     settings = BuildSettings(target=target, batch=parse_batch(None, bundle.manifest.batch))
     try:
         with sink.progress("building engines", total=1) as progress:
             return list(build_bundle(bundle, settings, progress=follow(progress)))
-    except BackendUnavailableError as err:
-        sink.warn(f"no engine was built: {err.message}")
+    except GenxError as err:  # the bundle is there all the same
+        sink.warn(f"engines were not built: {err}")
         return []
 
 

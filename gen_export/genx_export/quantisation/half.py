@@ -53,14 +53,14 @@ def halve(model: bytes, activations: Mapping[str, Activation]) -> tuple[bytes, t
 
 
 def _read_scales(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
-    """Return the constant scales of each Resize, by node."""
+    """Return the constant scales of each Resize, by its output."""
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     found = {}
     for node in model.graph.node:
         if node.op_type == "Resize" and len(node.input) > 2 and node.input[2] in constants:
             tensor = onnx.TensorProto()
             tensor.CopyFrom(constants[node.input[2]])
-            found[node.name] = tensor
+            found[node.output[0]] = tensor
     return found
 
 
@@ -71,9 +71,9 @@ def _restore_scales(graph: onnx.GraphProto, scales: Mapping[str, onnx.TensorProt
     them: a size could come out wrong, and the graph is invalid.
     """
     for node in graph.node:
-        if node.name in scales:
-            tensor = scales[node.name]
-            tensor.name = f"{node.name}/scales"
+        if node.op_type == "Resize" and node.output[0] in scales:
+            tensor = scales[node.output[0]]
+            tensor.name = f"{node.output[0]}/scales"
             graph.initializer.append(tensor)
             node.input[2] = tensor.name
     seen: set[str] = set()

@@ -74,6 +74,7 @@ BACKENDS = (
         requires="tensorrt",
         install="pip install 'genx[tensorrt]'; on a Jetson TensorRT is part of JetPack",
         summary="compiles the ONNX graphs for the NVIDIA GPU that is here; Jetson and desktop",
+        devices=("gpu", "dla0", "dla1"),
         needs_gpu=True,
     ),
     Backend(

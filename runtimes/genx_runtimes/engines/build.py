@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import replace as replace_job
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -22,6 +23,7 @@ from genx_runtimes.engines.sidecar import (
     EngineKey,
     Sidecar,
     describe_environment,
+    list_differences,
 )
 from genx_runtimes.engines.store import (
     Engine,
@@ -68,6 +70,16 @@ class Built:
     is_new: bool
 
 
+def name_gpus(loaded: Loaded, settings: BuildSettings) -> BuildSettings:
+    """Return settings that name the GPUs: what is compiled ahead is so for Ampere and later."""
+    if settings.compute_capabilities or not loaded.flavour.compiles_ahead:
+        return settings
+    from genx_runtimes.engines.rtx import list_compute_capabilities
+
+    known = list_compute_capabilities(loaded.trt)
+    return replace(settings, compute_capabilities=tuple(c for c in known if not c.startswith("7")))
+
+
 def name_key(loaded: Loaded, cuda: Cuda | None, model: bytes, settings: BuildSettings) -> EngineKey:
     """Return all that an engine depends on.
 
@@ -110,15 +122,18 @@ def build_engine(
     """
     check_settings(job.settings)
     check_builder(loaded, cuda)
+    job = replace_job(job, settings=name_gpus(loaded, job.settings))
     check_graph(job.model, job.component)
     key = name_key(loaded, cuda, job.model, job.settings)
     path = name_engine(job.folder, key, job.variant, job.component.name)
     with lock_engine(path):
         if not again and path.exists():
             try:
-                return Built(engine=read_engine(path), is_new=False)
+                found = read_engine(path)
             except IntegrityError:  # what was left half written, or altered, is built again
                 pass
+            else:
+                return Built(engine=_verify_later(loaded, cuda, job, found), is_new=False)
         start = time.perf_counter()
         plan = build_plan(
             loaded,
@@ -148,6 +163,16 @@ def check_builder(loaded: Loaded, cuda: Cuda | None) -> None:
         )
 
 
+def _verify_later(loaded: Loaded, cuda: Cuda | None, job: Job, engine: Engine) -> Engine:
+    """Verify what was built where it could not run, if it can run here."""
+    if engine.sidecar.max_error is not None:
+        return engine
+    verified = _verify(loaded, cuda, job, engine)
+    if verified is not engine:
+        write_engine(verified.path, verified.sidecar, verified.data)
+    return verified
+
+
 def _describe(key: EngineKey, job: Job, plan: Plan, seconds: float) -> Sidecar:
     return Sidecar(
         sidecar_version=SIDECAR_VERSION,
@@ -165,9 +190,12 @@ def _describe(key: EngineKey, job: Job, plan: Plan, seconds: float) -> Sidecar:
 
 
 def _verify(loaded: Loaded, cuda: Cuda | None, job: Job, engine: Engine) -> Engine:
-    """Return the engine with its error in the sidecar, measured if there is a GPU."""
+    """Return the engine with its error in the sidecar, measured if it can run here."""
     if cuda is None or job.check is None:
         return engine
+    here = describe_environment(loaded, cuda.describe())
+    if list_differences(engine.sidecar, engine.sidecar.key.onnx_sha256, here):
+        return engine  # built for another GPU than the one that is here
     with EngineSession(loaded, engine, job.component, cuda) as session:
         error = job.check(session)
         layers = complete_layers(engine.sidecar.layers, session.inspect_layers())

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from genx_runtimes.bundle import Bundle
-from genx_runtimes.cache import cache_folder
 from genx_runtimes.cuda import Cuda, open_cuda
 from genx_runtimes.engines.build import (
     Built,
     Job,
     build_engine,
     check_builder,
+    name_gpus,
     name_key,
 )
 from genx_runtimes.engines.dla import list_refusals
@@ -22,9 +23,10 @@ from genx_runtimes.engines.graph_check import check_graph
 from genx_runtimes.engines.memory_check import check_memory
 from genx_runtimes.engines.network import parse_network
 from genx_runtimes.engines.settings import BuildSettings, check_settings
-from genx_runtimes.engines.store import name_engine
+from genx_runtimes.engines.store import cache_engines, name_engine
 from genx_runtimes.errors import BackendUnavailableError, InputError
 from genx_runtimes.manifest import VariantSpec
+from genx_runtimes.writing import explain_os_error
 
 _FEW_BITS = "weights"
 # Source: NVIDIA's Model Optimizer, pull request 1661: explicit quantisation is not for DLAs.
@@ -36,13 +38,13 @@ class BuildPlace:
     """Where engines go and what is remembered between builds.
 
     Args:
-        folder: for engines; None takes the bundle's own, or for a file the user's cache.
+        in_cache: whether engines go to the user's cache, as those of a bundle that is a file do.
         timing_cache: a file of TensorRT's measurements; None keeps none.
         again: whether engines are built that are there already.
         checks_memory: whether a Jetson's free memory is compared with an estimate first.
     """
 
-    folder: Path | None = None
+    in_cache: bool = False
     timing_cache: Path | None = None
     again: bool = False
     checks_memory: bool = True
@@ -96,7 +98,7 @@ def build_bundle(
         def tell(phase: str, done: int, total: int, what: str = what) -> None:
             progress(f"{what}: {phase.lower()}", done, total)
 
-        yield build_engine(
+        built = build_engine(
             loaded,
             cuda,
             job,
@@ -104,6 +106,8 @@ def build_bundle(
             timing_cache=where.timing_cache,
             progress=tell,
         )
+        # What is told of it does not take the plan, which is as large as the weights.
+        yield Built(engine=built.engine._replace(data=b""), is_new=built.is_new)
 
 
 def plan_bundle(
@@ -117,10 +121,9 @@ def plan_bundle(
     loaded, cuda, jobs = _prepare(bundle, settings, precisions, place or BuildPlace())
     planned = []
     for job in jobs:
-        parse_network(loaded, job.model, job.component.name)
         path = name_engine(
             job.folder,
-            name_key(loaded, cuda, job.model, settings),
+            name_key(loaded, cuda, job.model, job.settings),
             job.variant,
             job.component.name,
         )
@@ -143,14 +146,19 @@ def _prepare(
     names = [bundle.variant(name).name for name in precisions] or [
         v.name for v in bundle.manifest.variants if not v.precision.endswith(_FEW_BITS)
     ]
+    if not names:
+        raise InputError("the bundle has no variant that TensorRT takes", fix="genx quantize")
     loaded, cuda = load_flavour(settings.target), _find_gpu()
     check_builder(loaded, cuda)
-    folder = place.folder or _choose_folder(bundle)
+    settings = name_gpus(loaded, settings)
+    if place.timing_cache is not None and not place.timing_cache.absolute().parent.is_dir():
+        raise InputError(f"there is no folder for the timing cache {place.timing_cache}")
     jobs = []
     for name in names:
         for component in bundle.manifest.components:
             model = bundle.read_graph(component.name, name)
             check_graph(model, component)
+            parse_network(loaded, model, component.name)  # refused before anything is compiled
             if place.checks_memory:
                 check_memory(len(model), settings)
             if settings.dla is not None:
@@ -161,7 +169,7 @@ def _prepare(
                     component=component,
                     variant=name,
                     settings=settings,
-                    folder=folder,
+                    folder=_make_folder(bundle, model, in_cache=place.in_cache),
                     check=bundle.origin(component.name, name).check,
                 )
             )
@@ -176,8 +184,16 @@ def _find_gpu() -> Cuda | None:
         return None
 
 
-def _choose_folder(bundle: Bundle) -> Path:
-    return bundle.path / "engines" if bundle.path.is_dir() else cache_folder("engines")
+def _make_folder(bundle: Bundle, model: bytes, *, in_cache: bool) -> Path:
+    """Return where a graph's engines go, made now: not to be missed after the compiling."""
+    if in_cache or not bundle.path.is_dir():
+        return cache_engines(hashlib.sha256(model).hexdigest())
+    folder = bundle.path / "engines"
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as err:
+        raise explain_os_error(err, folder) from err
+    return folder
 
 
 def _check_dla(

@@ -158,7 +158,13 @@ def _cancel_on_ctrl_c() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield cancelled
         return
-    before = signal.signal(signal.SIGINT, lambda *_: cancelled.set())
+    before = signal.getsignal(signal.SIGINT)
+
+    def cancel(*_: object) -> None:
+        cancelled.set()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # once more ends the process at once
+
+    signal.signal(signal.SIGINT, cancel)
     try:
         yield cancelled
     finally:

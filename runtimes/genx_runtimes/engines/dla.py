@@ -12,6 +12,8 @@ from typing import Any
 from genx_runtimes.engines.network import Network
 
 _LARGEST = 32
+# What shapes are computed with.
+_OF_SHAPES = ("CAST", "CONCATENATION", "ELEMENTWISE", "GATHER", "SHUFFLE", "SLICE")
 
 
 def list_refusals(parsed: Network) -> tuple[str, ...]:
@@ -37,8 +39,10 @@ def list_refusals(parsed: Network) -> tuple[str, ...]:
 
 
 def _check_type(layer: Any) -> str:
-    if layer.type.name in ("CONSTANT", "SHAPE", "GATHER", "CAST"):
+    if layer.type.name in ("CONSTANT", "SHAPE"):
         return ""  # shapes and weights, which TensorRT computes as it builds
+    if layer.get_output(0).dtype.name in ("INT32", "INT64") and layer.type.name in _OF_SHAPES:
+        return ""
     kinds = {layer.get_output(i).dtype.name for i in range(layer.num_outputs)}
     return "" if kinds <= {"HALF", "INT8"} else f"computes in {' and '.join(sorted(kinds)).lower()}"
 

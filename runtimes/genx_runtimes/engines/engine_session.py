@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,16 +20,18 @@ from genx_runtimes.cuda import Cuda, view_host
 from genx_runtimes.engines.flavours import LOG, Loaded
 from genx_runtimes.engines.precision import read_inspector
 from genx_runtimes.engines.store import Engine
-from genx_runtimes.errors import BackendError, InputError
-from genx_runtimes.manifest import ComponentSpec, TensorSpec
+from genx_runtimes.errors import BackendError, InputError, OutputError
+from genx_runtimes.manifest import BatchBounds, ComponentSpec, TensorSpec
 from genx_runtimes.session import Array, check_feeds
 from genx_runtimes.writing import write_whole
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# Two of each batch size: while one computes, the other is fed and read.
-_LANES = 2
+# While one batch computes, the next is fed and the one before it read.
+_AHEAD = 2
+# Each lane holds a context with scratch memory for the largest batch: the oldest idle one goes.
+_KEPT = 4
 
 
 class _Buffer(NamedTuple):
@@ -40,14 +43,18 @@ class _Buffer(NamedTuple):
     size: int
 
 
-class _Lane(NamedTuple):
-    """What one call at one batch size uses; two lanes may run at a time."""
+@dataclass(slots=True)
+class _Lane:
+    """What calls at one batch size use, one at a time; busy from its start to its end."""
 
+    batch: int
     context: Any
     stream: int
     inputs: Mapping[str, _Buffer]
     outputs: Mapping[str, _Buffer]
-    graph: object | None
+    graph: object | None = None
+    busy: bool = False
+    resources: ExitStack = field(default_factory=ExitStack)
 
 
 class EngineSession:
@@ -81,10 +88,10 @@ class EngineSession:
         self._batch = engine.sidecar.key.settings.batch
         self._graphs = graphs
         self._shared = cuda.describe().integrated
-        self._lanes: dict[tuple[int, int], _Lane] = {}
+        self._lanes: list[_Lane] = []
         self._kernels_path = kernels
         self._kernels: Any = None
-        self._resources = ExitStack()
+        self._kept = b""
         self._closed = False
         self._runtime: Any = None
         self._engine = self._deserialise(engine)
@@ -101,9 +108,14 @@ class EngineSession:
         """The component's outputs."""
         return self._component.outputs
 
+    @property
+    def bounds(self) -> BatchBounds:
+        """The batch sizes that the engine takes."""
+        return BatchBounds(min=self._batch.min, max=self._batch.max)
+
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the graph once, see `Session.run`."""
-        return self._collect(self._submit(feeds, 0))
+        return self._collect(self._submit(feeds))
 
     def run_batches(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[dict[str, Array]]:
         """Run the graph on one batch after another; the next is fed while one computes.
@@ -113,16 +125,18 @@ class EngineSession:
         """
         running: deque[_Lane] = deque()
         try:
-            for index, feeds in enumerate(batches):
-                running.append(self._submit(feeds, index % _LANES))
-                if len(running) == _LANES:
+            for feeds in batches:
+                running.append(self._submit(feeds))
+                if len(running) == _AHEAD:
                     yield self._collect(running.popleft())
             while running:
                 yield self._collect(running.popleft())
         finally:  # whoever stops early leaves no work behind
-            with suppress(BackendError):
-                for lane in running:
-                    self._cuda.wait(lane.stream)
+            for lane in running:
+                lane.busy = False
+                if not self._closed:
+                    with suppress(BackendError):
+                        self._cuda.wait(lane.stream)
 
     def inspect_layers(self) -> dict[str, str]:
         """Return {layer: types} as the engine tells them; layers that were fused have one name."""
@@ -136,13 +150,11 @@ class EngineSession:
             return
         self._closed = True
         try:
-            with suppress(BackendError):  # a lost device was told by the call that lost it
-                for lane in self._lanes.values():
-                    self._cuda.wait(lane.stream)
             self._keep_kernels()
         finally:
+            for lane in self._lanes:
+                lane.resources.close()
             self._lanes.clear()
-            self._resources.close()
             self._settings = self._kernels = self._engine = self._runtime = None
 
     def __enter__(self) -> Self:
@@ -158,7 +170,11 @@ class EngineSession:
 
     def _deserialise(self, engine: Engine) -> Any:
         trt = self._loaded.trt
-        runtime = self._runtime = trt.Runtime(self._loaded.logger)  # must outlive the engine
+        self._loaded.errors.clear()
+        try:
+            runtime = self._runtime = trt.Runtime(self._loaded.logger)  # must outlive the engine
+        except (TypeError, RuntimeError) as err:  # pybind11: nothing was made
+            raise self._fail("cannot start") from err
         if engine.sidecar.key.settings.version_compatible:
             runtime.engine_host_code_allowed = True
         dla = engine.sidecar.key.settings.dla
@@ -197,22 +213,26 @@ class EngineSession:
         from genx_runtimes.engines.rtx import make_runtime_config
 
         path = self._kernels_path
-        kept = path.read_bytes() if path is not None and path.exists() else b""
+        self._kept = path.read_bytes() if path is not None and path.exists() else b""
         settings, self._kernels = make_runtime_config(
-            self._loaded.trt, self._engine, kept, graphs=self._graphs
+            self._loaded.trt, self._engine, self._kept, graphs=self._graphs
         )
         return settings
 
     def _keep_kernels(self) -> None:
         if self._kernels is None or self._kernels_path is None or not self._lanes:
             return
-        data = self._kernels.serialize()
-        if data is not None:
+        data = bytes(self._kernels.serialize() or b"")
+        if not data or data == self._kept:
+            return
+        try:
             with write_whole(self._kernels_path) as file:
-                file.write(bytes(data))
+                file.write(data)
+        except OutputError as err:  # they are compiled again next time
+            LOG.warning("compiled kernels are not kept: %s", err)
 
-    def _submit(self, feeds: Mapping[str, Array], index: int) -> _Lane:
-        """Start a call on a lane."""
+    def _submit(self, feeds: Mapping[str, Array]) -> _Lane:
+        """Start a call on a lane that is free."""
         if self._closed:
             raise BackendError("the session is closed")
         batch = check_feeds(self._component, feeds)
@@ -222,24 +242,44 @@ class EngineSession:
                 f"batch is {batch}, the engine was built for {sizes}",
                 fix="--batch within that, or genx build BUNDLE --batch MIN:OPT:MAX",
             )
-        lane = self._lanes.get((batch, index))
-        if lane is None:
-            lane = self._lanes[batch, index] = self._open_lane(batch)
+        lane = self._find_lane(batch)
         for name, buffer in lane.inputs.items():
             np.copyto(buffer.array, feeds[name], casting="no")
-        if lane.graph is not None:
-            self._cuda.launch(lane.graph, lane.stream)
-        else:
-            self._enqueue(lane)
+        lane.busy = True
+        try:
+            if lane.graph is not None:
+                self._cuda.launch(lane.graph, lane.stream)
+            else:
+                self._enqueue(lane)
+        except BackendError:
+            lane.busy = False
+            raise
         return lane
 
     def _collect(self, lane: _Lane) -> dict[str, Array]:
         """Wait for a lane, and copy its outputs: the next call writes over them."""
+        if self._closed:
+            raise BackendError("the session is closed")
+        lane.busy = False
         self._cuda.wait(lane.stream)
         return {name: buffer.array.copy() for name, buffer in lane.outputs.items()}
 
+    def _find_lane(self, batch: int) -> _Lane:
+        """Return a free lane for a batch size: one that is there, or a new one for the oldest."""
+        idle = [lane for lane in self._lanes if not lane.busy]
+        for lane in idle:
+            if lane.batch == batch:
+                return lane
+        if len(self._lanes) >= _KEPT and idle:
+            self._lanes.remove(idle[0])
+            idle[0].resources.close()
+        lane = self._open_lane(batch)
+        self._lanes.append(lane)
+        return lane
+
     def _open_lane(self, batch: int) -> _Lane:
         """Allocate all that calls at one batch size take, and record them as a CUDA graph."""
+        self._loaded.errors.clear()
         with ExitStack() as stack:
             context = self._create_context()
             stream = self._cuda.create_stream()
@@ -248,6 +288,7 @@ class EngineSession:
                 {spec.name: self._allocate(stack, spec, batch) for spec in specs}
                 for specs in (self.inputs, self.outputs)
             )
+            stack.callback(self._settle, stream)  # before memory goes, work on it is over
             for name, buffer in inputs.items():
                 if not context.set_input_shape(name, buffer.array.shape):
                     raise self._fail(f"refuses the shape {buffer.array.shape} of {name!r}")
@@ -260,11 +301,15 @@ class EngineSession:
                 raise self._fail("cannot infer shapes") from err
             if missing:
                 raise self._fail(f"needs the shapes of {', '.join(missing)}")
-            lane = _Lane(context, stream, inputs, outputs, None)
+            lane = _Lane(batch, context, stream, inputs, outputs)
             if self._graphs and not self._loaded.flavour.compiles_ahead:
-                lane = lane._replace(graph=self._record(stack, lane))
-            self._resources.push(stack.pop_all())
+                lane.graph = self._record(stack, lane)
+            lane.resources = stack.pop_all()
         return lane
+
+    def _settle(self, stream: int) -> None:
+        with suppress(BackendError):  # a lost device was told by the call that lost it
+            self._cuda.wait(stream)
 
     def _create_context(self) -> Any:
         engine, settings = self._engine, self._settings
@@ -288,7 +333,9 @@ class EngineSession:
         else:
             device = cuda.allocate(size)
             stack.callback(cuda.free, device)
-        return _Buffer(view_host(host, shape, spec.dtype), host, device, size)
+        array = view_host(host, shape, spec.dtype)
+        array[...] = 0  # the first call, before any feeds, must not read indices from anywhere
+        return _Buffer(array, host, device, size)
 
     def _record(self, stack: ExitStack, lane: _Lane) -> object | None:
         """Return the work of a call as a CUDA graph; None where the engine cannot be recorded."""

@@ -39,6 +39,8 @@ class Flavour:
         return find_spec(self.module) is not None
 
 
+# The one that compiles for GPUs that are not here.
+AHEAD = "tensorrt-rtx"
 FLAVOURS = (
     Flavour(
         name="tensorrt",
@@ -47,7 +49,7 @@ FLAVOURS = (
         compiles_ahead=False,
     ),
     Flavour(
-        name="tensorrt-rtx",
+        name=AHEAD,
         module="tensorrt_rtx",
         install="pip install 'genx[tensorrt-rtx]'",
         compiles_ahead=True,

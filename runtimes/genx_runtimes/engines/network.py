@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genx_runtimes.engines.flavours import Loaded
-from genx_runtimes.errors import BackendError
+from genx_runtimes.errors import BackendError, BackendUnavailableError
 
 _QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
 _FEW_BITS = ("MatMulNBits",)
@@ -37,7 +37,14 @@ def parse_network(loaded: Loaded, model: bytes, name: str) -> Network:
         BackendError: TensorRT cannot run the graph; node, operator and layer are named.
     """
     trt = loaded.trt
-    builder = trt.Builder(loaded.logger)
+    loaded.errors.clear()
+    try:
+        builder = trt.Builder(loaded.logger)
+    except (TypeError, RuntimeError) as err:  # pybind11: nothing was made
+        raise BackendUnavailableError(
+            f"{loaded.flavour.name} {loaded.version} cannot start: {loaded.last_error()}",
+            fix="genx doctor shows what works here",
+        ) from err
     # Needed on TensorRT 10, where it is no default; harmless later.
     strong = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(strong)

@@ -9,14 +9,15 @@ from genx_runtimes.cache import cache_folder
 from genx_runtimes.cuda import Cuda, open_cuda
 from genx_runtimes.engines.build import Job, build_engine, check_builder
 from genx_runtimes.engines.engine_session import EngineSession
-from genx_runtimes.engines.flavours import Loaded, load_flavour
+from genx_runtimes.engines.flavours import LOG, Loaded, load_flavour
 from genx_runtimes.engines.settings import BatchProfile, BuildSettings, parse_batch
 from genx_runtimes.engines.sidecar import describe_environment
-from genx_runtimes.engines.store import Engine, Search, find_engine
-from genx_runtimes.errors import BackendUnavailableError, InputError
+from genx_runtimes.engines.store import Engine, Search, Wanted, cache_engines, find_engine
+from genx_runtimes.errors import BackendUnavailableError, InputError, OutputError
 from genx_runtimes.manifest import ComponentSpec
 from genx_runtimes.session import GraphOrigin, SessionOptions
 
+DLAS = ("dla0", "dla1")
 _NOWHERE = GraphOrigin(variant="graph")
 _UNBOUNDED = BatchProfile(min=1, opt=8, max=64)
 
@@ -43,30 +44,45 @@ def open_engine(
         )
     loaded, cuda = load_flavour(target), open_cuda()
     origin = options.origin or _NOWHERE
-    search = find_engine(
-        engine_folders(origin.folder),
-        target,
-        origin.variant,
-        component.name,
+    wanted = Wanted(
+        target=target,
+        variant=origin.variant,
+        component=component.name,
         onnx_sha256=hashlib.sha256(model).hexdigest(),
-        here=describe_environment(loaded, cuda.describe()),
         batch=options.batch,
+        dla=int(options.device[3:]) if options.device in DLAS else None,
     )
-    engine = search.engine or _build(loaded, cuda, model, component, options, search)
+    here = describe_environment(loaded, cuda.describe())
+    search = find_engine(_list_folders(origin.folder, wanted.onnx_sha256), wanted, here)
+    engine = search.engine or _build(loaded, cuda, model, component, options, wanted, search)
     return EngineSession(
         loaded,
         engine,
         component,
         cuda,
         graphs=options.cuda_graphs,
-        kernels=cache_folder("kernels") / f"{engine.sidecar.key.digest[:32]}.bin",
+        kernels=_find_kernels(loaded, engine),
     )
 
 
-def engine_folders(bundle: Path | None) -> tuple[Path, ...]:
+def _list_folders(bundle: Path | None, onnx_sha256: str) -> tuple[Path, ...]:
     """Return where engines may lie: in the bundle, if it is a folder, and in the user's cache."""
-    own = () if bundle is None or not bundle.is_dir() else (bundle / "engines",)
-    return (*own, cache_folder("engines"))
+    own = () if bundle is None else (bundle / "engines",)
+    try:
+        return (*own, cache_engines(onnx_sha256))
+    except OutputError:  # a cache that cannot be made holds nothing
+        return own
+
+
+def _find_kernels(loaded: Loaded, engine: Engine) -> Path | None:
+    """Return where tensorrt-rtx keeps compiled kernels; None where nothing can be kept."""
+    if not loaded.flavour.compiles_ahead:
+        return None
+    try:
+        return cache_folder("kernels") / f"{engine.sidecar.key.digest[:32]}.bin"
+    except OutputError as err:
+        LOG.warning("compiled kernels are not kept: %s", err)
+        return None
 
 
 def _build(
@@ -75,6 +91,7 @@ def _build(
     model: bytes,
     component: ComponentSpec,
     options: SessionOptions,
+    wanted: Wanted,
     search: Search,
 ) -> Engine:
     """Build the engine that is missing into the user's cache, saying why."""
@@ -89,13 +106,23 @@ def _build(
             fix=f"genx build BUNDLE --target {target} where it can be built",
         ) from err
     options.tell(f"no engine of {component.name!r} for {target} is valid here ({why}): building")
+    if wanted.dla is not None:
+        raise BackendUnavailableError(
+            f"no engine of {component.name!r} for DLA {wanted.dla} is valid here ({why})",
+            fix=f"genx build BUNDLE --target {target} --dla {wanted.dla} --batch N",
+        )
     batch = _UNBOUNDED if origin.bounds is None else parse_batch(None, origin.bounds)
+    ahead = loaded.flavour.compiles_ahead
     job = Job(
         model=model,
         component=component,
         variant=origin.variant,
-        settings=BuildSettings(target=target, batch=batch),
-        folder=cache_folder("engines"),
+        settings=BuildSettings(
+            target=target,
+            batch=batch,
+            compute_capabilities=(cuda.describe().compute_capability,) if ahead else (),
+        ),
+        folder=cache_engines(wanted.onnx_sha256),
         check=origin.check,
     )
     return build_engine(loaded, cuda, job).engine

@@ -35,6 +35,18 @@ _OPERATION = re.compile(
     re.MULTILINE,
 )
 _UNKNOWN = "unknown"
+# The inspector's words: "Row major linear FP16", "Thirty-two wide channel vectorized Int8 format",
+# or for dynamic shapes "N/A", which says nothing.
+_TYPES = {
+    "int8": "int8",
+    "fp8": "fp8",
+    "fp16": "half",
+    "half": "half",
+    "bf16": "bf16",
+    "fp32": "float",
+    "float": "float",
+}
+_TYPE = re.compile(rf"\b({'|'.join(_TYPES)})\b", re.IGNORECASE)
 
 
 class LayerPrecision(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,12 +111,10 @@ def read_inspector(text: str) -> dict[str, str]:
     for entry in entries:
         if not isinstance(entry, Mapping):  # without detailed profiling there are names alone
             continue
-        kinds = [
-            str(port.get("Format/Datatype", "")).split()[:1] for port in entry.get("Inputs", ())
-        ]
-        named = sorted({kind[0].lower() for kind in kinds if kind})
-        if entry.get("Name") and named:
-            found[str(entry["Name"])] = " x ".join(named)
+        texts = [str(port.get("Format/Datatype", "")) for port in entry.get("Inputs", ())]
+        kinds = sorted({_TYPES[m[0].lower()] for text in texts if (m := _TYPE.search(text))})
+        if entry.get("Name") and kinds:
+            found[str(entry["Name"])] = " x ".join(kinds)
     return found
 
 

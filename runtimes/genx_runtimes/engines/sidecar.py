@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from genx_runtimes.cuda import CudaDevice
-from genx_runtimes.engines.flavours import Loaded
+from genx_runtimes.engines.flavours import AHEAD, Loaded
 from genx_runtimes.engines.precision import LayerPrecision
 from genx_runtimes.engines.settings import BuildSettings
 from genx_runtimes.errors import IntegrityError
@@ -22,6 +22,11 @@ from genx_runtimes.system_files import read_text
 
 SIDECAR_VERSION = 1
 _MAX_BYTES = 4 * 2**20
+# The rest of the environment is written down and not compared: the package cuda-bindings, and a
+# Jetson's memory, which depends on what the CPU has taken.
+_COMPARED = ("tensorrt", "os", "arch", "l4t", "gpu", "compute_capability", "driver")
+# What comes with a newer TensorRT.
+_VERSIONS = ("tensorrt", "l4t", "driver")
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +104,12 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
     genx: str
 
 
+class _Head(msgspec.Struct, frozen=True, kw_only=True):
+    """What is read before anything else is believed."""
+
+    sidecar_version: int
+
+
 def describe_environment(
     loaded: Loaded, device: CudaDevice | None, root: Path = Path("/")
 ) -> Environment:
@@ -136,13 +147,14 @@ def list_differences(sidecar: Sidecar, onnx_sha256: str, here: Environment) -> l
             f"it was built from another graph ({sidecar.key.onnx_sha256[:12]}..., this one is "
             f"{onnx_sha256[:12]}...)"
         )
-    for field in msgspec.structs.fields(Environment):
-        then, now = getattr(built, field.name), getattr(here, field.name)
-        if then == now or not then:  # what is empty does not matter to this engine
+    compared: tuple[str, ...] = _COMPARED
+    if settings.version_compatible and _is_newer(built.tensorrt, here.tensorrt):
+        compared = tuple(name for name in compared if name not in _VERSIONS)
+    for name in compared:
+        then, now = getattr(built, name), getattr(here, name)
+        if then == now or (not then and settings.target == AHEAD):  # it depends on no GPU
             continue
-        if field.name == "tensorrt" and _loads_newer(settings, then, now):
-            continue
-        found.append(f"{field.name} was {then}, here it is {now or 'none'}")
+        found.append(f"{name} was {then or 'none'}, here it is {now or 'none'}")
     wanted = settings.compute_capabilities
     if wanted and here.compute_capability and here.compute_capability not in wanted:
         found.append(
@@ -159,18 +171,16 @@ def decode_sidecar(data: bytes, label: str) -> Sidecar:
         IntegrityError: it is damaged, or of a newer genx.
     """
     try:
-        sidecar = msgspec.json.decode(data[:_MAX_BYTES], type=Sidecar)
+        version = msgspec.json.decode(data[:_MAX_BYTES], type=_Head).sidecar_version
+        if version > SIDECAR_VERSION:
+            raise IntegrityError(
+                f"{label} is of version {version}, this genx reads {SIDECAR_VERSION}"
+            )
+        return msgspec.json.decode(data[:_MAX_BYTES], type=Sidecar)
     except msgspec.MsgspecError as err:
         raise IntegrityError(f"{label} is damaged: {err}") from err
-    if sidecar.sidecar_version > SIDECAR_VERSION:
-        raise IntegrityError(
-            f"{label} is of version {sidecar.sidecar_version}, this genx reads {SIDECAR_VERSION}"
-        )
-    return sidecar
 
 
-def _loads_newer(settings: BuildSettings, then: str, now: str) -> bool:
-    """Whether a version-compatible engine may be loaded by this, not older, TensorRT."""
-    if not settings.version_compatible:
-        return False
+def _is_newer(then: str, now: str) -> bool:
+    """Whether this TensorRT is no older than the one that built."""
     return tuple(map(int, then.split(".")[:2])) <= tuple(map(int, now.split(".")[:2]))

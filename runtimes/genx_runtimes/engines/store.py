@@ -77,10 +77,6 @@ def read_engine(path: Path) -> Engine:
         data = path.read_bytes()
     except OSError as err:
         raise IntegrityError(f"{path} cannot be read: {err.strerror}") from err
-    if not path.name.endswith(f"-{sidecar.key.digest[:16]}{_SUFFIX}"):
-        raise IntegrityError(
-            f"{_sidecar(path).name} was altered: its key is not the one in its name"
-        )
     if len(data) != sidecar.bytes:
         raise IntegrityError(f"{path.name} has {len(data)} bytes, expected {sidecar.bytes}")
     digest = hashlib.sha256(data).hexdigest()
@@ -96,55 +92,96 @@ def read_sidecar(path: Path) -> Sidecar:
     """Return what stands beside an engine.
 
     Raises:
-        IntegrityError: it is missing or damaged.
+        IntegrityError: it is missing, damaged or altered.
     """
     beside = _sidecar(path)
     try:
-        return decode_sidecar(beside.read_bytes(), beside.name)
+        sidecar = decode_sidecar(beside.read_bytes(), beside.name)
     except OSError as err:
         raise IntegrityError(f"{beside} cannot be read: {err.strerror}") from err
+    if not path.name.endswith(f"-{sidecar.key.digest[:16]}{_SUFFIX}"):
+        raise IntegrityError(f"{beside.name} was altered: its key is not the one in its name")
+    return sidecar
 
 
-def find_engine(
-    folders: Sequence[Path],
-    target: str,
-    variant: str,
-    component: str,
-    *,
-    onnx_sha256: str,
-    here: Environment,
-    batch: int | None,
-) -> Search:
-    """Look for an engine that is valid here.
+class Wanted(NamedTuple):
+    """What an engine is looked for.
 
     Args:
-        folders: looked through in this order.
         target: a name in `flavours.TARGETS`.
         variant: of the bundle.
         component: of the bundle.
         onnx_sha256: of the graph.
+        batch: the batch size that will be run most; None takes any.
+        dla: the deep-learning accelerator to run on; None is the GPU.
+    """
+
+    target: str
+    variant: str
+    component: str
+    onnx_sha256: str
+    batch: int | None = None
+    dla: int | None = None
+
+
+def cache_engines(onnx_sha256: str) -> Path:
+    """Return the folder of the user's cache for engines of one graph.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    return cache_folder(f"engines/{onnx_sha256[:32]}")
+
+
+def find_engine(folders: Sequence[Path], wanted: Wanted, here: Environment) -> Search:
+    """Look for an engine that is valid here; of several, the one tuned closest to the batch.
+
+    Args:
+        folders: looked through in this order.
+        wanted: what for.
         here: where it is to run.
-        batch: the batch size that will be run most; engines tuned for it come first.
     """
     rejected: list[str] = []
-    fitting: list[Engine] = []
+    fitting: list[tuple[Path, Sidecar]] = []
     for folder in folders:
-        for path in list_engines(folder / target / variant):
-            if path.name.rpartition("-")[0] != component:
+        for path in list_engines(folder / wanted.target / wanted.variant):
+            if path.name.rpartition("-")[0] != wanted.component:
                 continue
             try:
-                engine = read_engine(path)
+                sidecar = read_sidecar(path)
+                reasons = _list_reasons(path, sidecar, wanted, here)
             except GenxError as err:
-                rejected.append(err.message)
-                continue
-            differences = list_differences(engine.sidecar, onnx_sha256, here)
-            if differences:
-                rejected.append(f"{path.name}: {'; '.join(differences)}")
+                reasons = [err.message]
+            if reasons:
+                rejected.append(f"{path.name}: {'; '.join(reasons)}")
             else:
-                fitting.append(engine)
-    if not fitting:
-        return Search(None, tuple(rejected))
-    return Search(min(fitting, key=lambda e: _rank(e.sidecar, batch)), tuple(rejected))
+                fitting.append((path, sidecar))
+    for path, _ in sorted(fitting, key=lambda found: _rank(found[1], wanted.batch)):
+        try:
+            return Search(read_engine(path), tuple(rejected))
+        except GenxError as err:
+            rejected.append(err.message)
+    return Search(None, tuple(rejected))
+
+
+def _list_reasons(path: Path, sidecar: Sidecar, wanted: Wanted, here: Environment) -> list[str]:
+    """Say why an engine is not taken; empty if it is."""
+    reasons = list_differences(sidecar, wanted.onnx_sha256, here)
+    settings = sidecar.key.settings
+    sizes = settings.batch
+    if wanted.batch is not None and not sizes.min <= wanted.batch <= sizes.max:
+        reasons.append(f"it takes batches of {sizes.min} to {sizes.max}, not {wanted.batch}")
+    if settings.dla != wanted.dla:
+        runs, asked = ("the GPU" if d is None else f"DLA {d}" for d in (settings.dla, wanted.dla))
+        reasons.append(f"it runs on {runs}, not {asked}")
+    if settings.version_compatible and not _is_own(path):
+        reasons.append("it carries code for the CPU, which is run from the user's cache alone")
+    return reasons
+
+
+def _is_own(path: Path) -> bool:
+    """Whether an engine lies in the user's cache: it was built here, not brought by a bundle."""
+    return path.resolve().is_relative_to(cache_folder("engines").resolve())
 
 
 def list_engines(folder: Path) -> list[Path]:
@@ -169,17 +206,22 @@ def lock_engine(path: Path) -> Iterator[None]:
             "building engines needs the package filelock", fix="pip install filelock"
         ) from err
     name = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:32]
-    with FileLock(cache_folder("locks") / f"{name}.lock"):
+    lock = FileLock(cache_folder("locks") / f"{name}.lock")
+    try:
+        lock.acquire()
+    except OSError as err:
+        raise explain_os_error(err, Path(lock.lock_file)) from err
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _sidecar(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def _rank(sidecar: Sidecar, batch: int | None) -> tuple[bool, int, int]:
-    """Order engines: those that take the batch, tuned closest to it, with the widest range."""
+def _rank(sidecar: Sidecar, batch: int | None) -> tuple[int, int]:
+    """Order engines: tuned closest to the batch, then with the widest range."""
     sizes = sidecar.key.settings.batch
-    if batch is None:
-        return False, 0, sizes.min - sizes.max
-    return not sizes.min <= batch <= sizes.max, abs(sizes.opt - batch), sizes.min - sizes.max
+    return 0 if batch is None else abs(sizes.opt - batch), sizes.min - sizes.max

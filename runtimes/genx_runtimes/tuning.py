@@ -165,18 +165,18 @@ def measure(
 ) -> tuple[Combination, ...]:
     """Measure variants in every installed engine; the fastest first.
 
-    First with all usable cores (or `threads`); then those that came close once more, and the
-    fastest with fewer threads as well: what disturbed the first measurement does not decide.
+    With `threads` once. Else first with all usable cores; then those that came close once more, and
+    the fastest with fewer threads as well: what disturbed the first measurement does not decide.
     """
     cores = threads or count_usable_cores()
     pairs = [(engine.name, variant) for engine in _list_engines() for variant in variants]
     found = _measure_some(bundle, [(*pair, cores) for pair in pairs], batch, progress)
     best = found[0]
-    if best.p50_ms is None:
+    if best.p50_ms is None or threads is not None:
         return tuple(found)
     close = [c for c in found if _rank(c) <= best.p50_ms * _CLOSE][:_FINALISTS]
-    alone = threads is None and not find_backend(best.backend).needs_gpu
-    fewer = sorted({1, cores // 2} - {0, cores}) if alone else []
+    on_gpu = find_backend(best.backend).needs_gpu
+    fewer = [] if on_gpu else sorted({1, cores // 2} - {0, cores})
     finals = [(c.backend, c.variant, cores) for c in close]
     finals += [(best.backend, best.variant, n) for n in fewer]
     if len(finals) > 1:

@@ -156,7 +156,7 @@ def _call_torch(case: Case, bundle: Bundle, wrap: Callable[[nn.Module], Any]) ->
     fed = next(f for f in components if f.component.name == manifest.sampler.component)
     assert isinstance(fed.component, ModuleComponent)
     assert list(fed.outputs) == [manifest.output.name]
-    call = wrap(fed.component._module)
+    call = wrap(fed.component.module)
 
     def run(feeds: Feeds) -> Any:
         with torch.inference_mode():

@@ -14,19 +14,13 @@ find_python() { # a working python$1 on PATH, or one that pyenv has
     done
 }
 
-ran=0
-for version in "$@"; do
-    python="$(find_python "$version")"
-    if [ -z "$python" ]; then
-        echo "python$version is not here: not tested"
-        continue
-    fi
-    env=".venv-thin/$version"
+test_on() { # python version: make the environment, run the tests; all output at the end
+    local python="$1" env=".venv-thin/$2"
     rm -rf "$env"
     "$python" -m venv "$env"
-    pip=("$env/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt)
+    local pip=("$env/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt)
     "${pip[@]}" .
-    echo "python$version: genx and all it needs take $(du -sm "$env" | cut -f1) MB"
+    echo "python$2: genx and all it needs take $(du -sm "$env" | cut -f1) MB"
     "${pip[@]}" pytest hypothesis filelock # the last for building engines
     "$env/bin/python" - <<'PY'
 from importlib.util import find_spec
@@ -35,6 +29,23 @@ found = [name for name in banned if find_spec(name)]
 assert not found, f"the thin environment holds {found}"
 PY
     "$env/bin/python" -m pytest tests/runtimes -p no:cacheprovider -q
-    ran=$((ran + 1))
+}
+
+mkdir -p .venv-thin
+running=()
+for version in "$@"; do
+    python="$(find_python "$version")"
+    if [ -z "$python" ]; then
+        echo "python$version is not here: not tested"
+        continue
+    fi
+    (set -e; test_on "$python" "$version") >".venv-thin/$version.log" 2>&1 &
+    running+=("$version:$!")
 done
-[ "$ran" -gt 0 ] || { echo "no other Python is here: the thin runtime was not tested" >&2; exit 1; }
+[ "${#running[@]}" -gt 0 ] || { echo "no other Python is here: the thin runtime was not tested" >&2; exit 1; }
+failed=0
+for each in "${running[@]}"; do
+    wait "${each#*:}" || failed=1
+    cat ".venv-thin/${each%%:*}.log"
+done
+exit "$failed"

@@ -165,23 +165,28 @@ def measure(
 ) -> tuple[Combination, ...]:
     """Measure variants in every installed engine; the fastest first.
 
-    With `threads` once. Else first with all usable cores; then those that came close once more, and
-    the fastest with fewer threads as well: what disturbed the first measurement does not decide.
+    First with all usable cores (or `threads`); then those that came close once more, of which the
+    shorter time counts, and the fastest with fewer threads as well: what disturbs one measurement
+    does not decide.
     """
     cores = threads or count_usable_cores()
     pairs = [(engine.name, variant) for engine in _list_engines() for variant in variants]
     found = _measure_some(bundle, [(*pair, cores) for pair in pairs], batch, progress)
     best = found[0]
-    if best.p50_ms is None or threads is not None:
+    if best.p50_ms is None:
         return tuple(found)
     close = [c for c in found if _rank(c) <= best.p50_ms * _CLOSE][:_FINALISTS]
     on_gpu = find_backend(best.backend).needs_gpu
-    fewer = [] if on_gpu else sorted({1, cores // 2} - {0, cores})
+    fewer = [] if on_gpu or threads is not None else sorted({1, cores // 2} - {0, cores})
     finals = [(c.backend, c.variant, cores) for c in close]
     finals += [(best.backend, best.variant, n) for n in fewer]
     if len(finals) > 1:
         again = _measure_some(bundle, finals, batch, progress)
-        found = [*again, *(c for c in found if c not in close)]
+        earlier = {(c.backend, c.variant, c.threads): c for c in close}
+        shorter = [
+            min(c, earlier.get((c.backend, c.variant, c.threads), c), key=_rank) for c in again
+        ]
+        found = [*shorter, *(c for c in found if c not in close)]
     return tuple(sorted(found, key=_rank))
 
 

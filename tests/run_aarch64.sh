@@ -5,6 +5,7 @@
 #
 # MIRROR: a Debian mirror; debootstrap's own if not given.
 set -euo pipefail
+PATH="$PATH:/usr/sbin:/sbin" # where Debian keeps debootstrap, whoever asks
 cd "$(dirname "$0")/.."
 
 suite=bookworm # has Python 3.11

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from genx_runtimes.system_files import read_text
+from genx_runtimes.system_files import read_memory, read_text
 
 _ROOT = Path("/")
 
@@ -30,6 +30,5 @@ def read_free_bytes(root: Path = _ROOT) -> int | None:
     Args:
         root: where `proc/` is found; another folder in tests.
     """
-    text = read_text(root / "proc/meminfo")
-    found = re.findall(r"^(?:MemAvailable|SwapFree):\s*(\d+) kB", text, re.MULTILINE)
-    return sum(map(int, found)) * 1024 if found else None
+    free = read_memory("MemAvailable", root)
+    return None if free is None else free + (read_memory("SwapFree", root) or 0)

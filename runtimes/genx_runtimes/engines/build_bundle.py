@@ -21,7 +21,7 @@ from genx_runtimes.engines.dla import list_refusals
 from genx_runtimes.engines.flavours import LOG, Loaded, load_flavour
 from genx_runtimes.engines.graph_check import check_graph
 from genx_runtimes.engines.memory_check import check_memory
-from genx_runtimes.engines.network import parse_network
+from genx_runtimes.engines.network import Network, parse_network
 from genx_runtimes.engines.settings import BuildSettings, check_settings
 from genx_runtimes.engines.store import cache_engines, name_engine
 from genx_runtimes.errors import BackendUnavailableError, InputError
@@ -158,11 +158,11 @@ def _prepare(
         for component in bundle.manifest.components:
             model = bundle.read_graph(component.name, name)
             check_graph(model, component)
-            parse_network(loaded, model, component.name)  # refused before anything is compiled
+            parsed = parse_network(loaded, model, component.name)  # refused before any compiling
             if place.checks_memory:
                 check_memory(len(model), settings)
             if settings.dla is not None:
-                _check_dla(loaded, model, bundle.variant(name), component.name, settings)
+                _check_dla(parsed, bundle.variant(name), component.name, settings)
             jobs.append(
                 Job(
                     model=model,
@@ -196,15 +196,14 @@ def _make_folder(bundle: Bundle, model: bytes, *, in_cache: bool) -> Path:
     return folder
 
 
-def _check_dla(
-    loaded: Loaded, model: bytes, variant: VariantSpec, name: str, settings: BuildSettings
-) -> None:
-    if variant.precision == "int8" and int(loaded.version.partition(".")[0]) < _DLA_INT8:
+def _check_dla(parsed: Network, variant: VariantSpec, name: str, settings: BuildSettings) -> None:
+    version = parsed.loaded.version
+    if variant.precision == "int8" and int(version.partition(".")[0]) < _DLA_INT8:
         raise InputError(
-            f"TensorRT {loaded.version} runs no quantised graph (Q/DQ) on a DLA",
+            f"TensorRT {version} runs no quantised graph (Q/DQ) on a DLA",
             fix="--precision fp16, or leave out --dla",
         )
-    refused = list_refusals(parse_network(loaded, model, name))
+    refused = list_refusals(parsed)
     if refused and not settings.gpu_fallback:
         raise InputError(
             f"a DLA cannot run {len(refused)} layers of {name!r}: {'; '.join(refused[:3])}"

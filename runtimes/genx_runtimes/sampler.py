@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +15,7 @@ from genx_runtimes.images import to_pixels
 from genx_runtimes.latents import LatentSource, check_indices
 from genx_runtimes.manifest import BatchBounds, Manifest, OutputSpec
 from genx_runtimes.samplers import find_sampler
-from genx_runtimes.session import Array, Session
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from genx_runtimes.session import Array, Closing, Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +43,7 @@ class Batch:
         return to_pixels(self.output, self.spec)
 
 
-class Sampler:
+class Sampler(Closing):
     """Draws samples with one session; a context manager that closes it.
 
     Args:
@@ -160,17 +155,6 @@ class Sampler:
     def close(self) -> None:
         """Free the engine."""
         self.session.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def check_batch(bounds: BatchBounds, batch: int) -> None:

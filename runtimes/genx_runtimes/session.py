@@ -128,6 +128,25 @@ class Session(Protocol):
     ) -> None: ...
 
 
+class Closing:
+    """What a `with` block closes when it ends, however it ends."""
+
+    def close(self) -> None:
+        """Free what is held."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
 def run_batches(
     session: Session, batches: Iterable[Mapping[str, Array]]
 ) -> Iterator[dict[str, Array]]:

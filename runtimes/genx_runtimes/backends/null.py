@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genx_runtimes.errors import BackendError
 from genx_runtimes.manifest import ComponentSpec, TensorSpec
-from genx_runtimes.session import Array, SessionOptions, check_feeds
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from genx_runtimes.session import Array, Closing, SessionOptions, check_feeds
 
 
-class NullSession:
+class NullSession(Closing):
     """A session that computes nothing. `runs` counts the calls."""
 
     def __init__(self, component: ComponentSpec) -> None:
@@ -50,17 +45,6 @@ class NullSession:
     def close(self) -> None:
         """Close the session."""
         self.closed = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_session(model: bytes, component: ComponentSpec, options: SessionOptions) -> NullSession:

@@ -6,8 +6,6 @@ Source: onnxruntime's Python API, `InferenceSession` and `SessionOptions`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING
 
 import onnxruntime as ort
 
@@ -16,13 +14,10 @@ from genx_runtimes.backends.onnxruntime_loading import first_line, load_graph
 from genx_runtimes.backends.onnxruntime_settings import Graph
 from genx_runtimes.errors import BackendError
 from genx_runtimes.manifest import ComponentSpec, TensorSpec
-from genx_runtimes.session import Array, SessionOptions, check_feeds
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from genx_runtimes.session import Array, Closing, SessionOptions, check_feeds
 
 
-class OnnxRuntimeSession:
+class OnnxRuntimeSession(Closing):
     """A graph in onnxruntime."""
 
     def __init__(self, model: bytes, component: ComponentSpec, options: SessionOptions) -> None:
@@ -75,17 +70,6 @@ class OnnxRuntimeSession:
         self._closed = True
         self._graph = None
         self._sessions.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_session(

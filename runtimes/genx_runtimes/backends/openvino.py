@@ -7,8 +7,6 @@ properties.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING
 
 import openvino as ov
 
@@ -16,17 +14,14 @@ from genx_runtimes.cache import cache_folder
 from genx_runtimes.cpu import count_usable_cores
 from genx_runtimes.errors import BackendError, InputError
 from genx_runtimes.manifest import ComponentSpec, TensorSpec
-from genx_runtimes.session import Array, SessionOptions, check_feeds
+from genx_runtimes.session import Array, Closing, SessionOptions, check_feeds
 from genx_runtimes.signal_stack import keep_signal_stack
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 _DEVICE = "CPU"
 _Request = tuple["ov.InferRequest", list["ov.ConstOutput"]]
 
 
-class OpenVinoSession:
+class OpenVinoSession(Closing):
     """A graph in OpenVINO.
 
     Floats are computed in float32: without being told, the plugin takes bfloat16 where the CPU has
@@ -103,17 +98,6 @@ class OpenVinoSession:
         """Free the graph."""
         self._model = None
         self._requests.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_session(

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,11 +21,8 @@ from genx_runtimes.engines.precision import read_inspector
 from genx_runtimes.engines.store import Engine
 from genx_runtimes.errors import BackendError, InputError, OutputError
 from genx_runtimes.manifest import BatchBounds, ComponentSpec, TensorSpec
-from genx_runtimes.session import Array, check_feeds
+from genx_runtimes.session import Array, Closing, check_feeds
 from genx_runtimes.writing import write_whole
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 # While one batch computes, the next is fed and the one before it read.
 _AHEAD = 2
@@ -57,7 +53,7 @@ class _Lane:
     resources: ExitStack = field(default_factory=ExitStack)
 
 
-class EngineSession:
+class EngineSession(Closing):
     """An engine on a GPU.
 
     Args:
@@ -156,17 +152,6 @@ class EngineSession:
                 lane.resources.close()
             self._lanes.clear()
             self._settings = self._kernels = self._engine = self._runtime = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _deserialise(self, engine: Engine) -> Any:
         trt = self._loaded.trt

@@ -26,11 +26,11 @@ from genx_runtimes.manifest import (
     NormalPrior,
     OutputSpec,
     Prior,
-    SamplerSpec,
     TensorSpec,
     UniformPrior,
     VariantSpec,
 )
+from genx_runtimes.sampling_specs import FeedforwardSpec
 from genx_runtimes.session import Array
 
 DATA = Path(__file__).parent / "data"
@@ -116,7 +116,7 @@ def make_bundle(
         batch=BatchBounds(min=1, max=16),
         priors=tuple(priors),
         output=output,
-        sampler=SamplerSpec(kind="feedforward", component=components[0].name),
+        sampler=FeedforwardSpec(component=components[0].name),
         variants=(
             VariantSpec(
                 name="fp32",

@@ -8,6 +8,7 @@ from importlib.metadata import version as package_version
 
 from genx_export.bundle_writer import pack_arrays, refer
 from genx_export.feeding import FedComponent
+from genx_export.loop_feeding import LoopRun
 from genx_export.model import OPSET, LoadedModel
 from genx_runtimes.manifest import (
     FORMAT,
@@ -18,10 +19,11 @@ from genx_runtimes.manifest import (
     GoldenSpec,
     Manifest,
     OutputSpec,
-    SamplerSpec,
     VariantSpec,
 )
+from genx_runtimes.samplers.loop import Draw
 from genx_runtimes.session import Array
+from genx_runtimes.verify_loop import LOOP
 from genx_runtimes.version import __version__
 
 _PACKAGES = ("torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "numpy")
@@ -35,6 +37,17 @@ def collect_golden(golden: Sequence[FedComponent]) -> dict[str, Array]:
         name = fed.component.name
         arrays |= {f"{name}/in/{fed.ports[p]}": array for p, array in fed.feeds.items()}
         arrays |= {f"{name}/out/{port}": array for port, array in fed.outputs.items()}
+    return arrays
+
+
+def collect_loop(loop: LoopRun | None, draw: Draw, contract: OutputSpec) -> dict[str, Array]:
+    """Return the golden arrays of a sampling loop: what it drew and made, and the way there."""
+    if loop is None:
+        return {}
+    arrays = {f"{LOOP}/in/{name}": array for name, array in draw.feeds.items()}
+    arrays[f"{LOOP}/out/{contract.name}"] = loop.output
+    if loop.steps is not None:
+        arrays[f"{LOOP}/steps/{contract.name}"] = loop.steps
     return arrays
 
 
@@ -66,7 +79,7 @@ def assemble_bundle(
         batch=batch,
         priors=model.priors,
         output=contract,
-        sampler=SamplerSpec(kind=model.family.sampler, component=model.family.sampled),
+        sampler=model.sampler,
         variants=(
             VariantSpec(
                 name=_PRECISION,
@@ -79,7 +92,7 @@ def assemble_bundle(
         golden=GoldenSpec(
             file=refer(GOLDEN_PATH, files[GOLDEN_PATH]),
             seed=golden_seed,
-            count=len(golden[f"{model.family.sampled}/out/{contract.name}"]),
+            count=len(golden[f"{components[0].name}/in/{components[0].inputs[0].name}"]),
             reference=model.reference,
         ),
         made_by={

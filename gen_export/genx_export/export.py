@@ -9,12 +9,13 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
-from genx_export.bundle_contents import assemble_bundle, collect_golden
+from genx_export.bundle_contents import assemble_bundle, collect_golden, collect_loop
 from genx_export.bundle_writer import check_target, write_bundle
 from genx_export.disk_files import DiskFiles
-from genx_export.feeding import FedComponent, feed_components
+from genx_export.feeding import FedComponent, feed_components, run_model_loop
 from genx_export.flags import parse_batch, parse_output, parse_prior
 from genx_export.graph import measure_graph, name_ports, serialise
+from genx_export.loop_feeding import LoopRun
 from genx_export.model import DEFAULT_BATCH, LoadedModel
 from genx_export.passes import run_passes
 from genx_export.quantisation.extend import Form, check_precisions, extend_bundle
@@ -23,10 +24,17 @@ from genx_export.quantisation.material import count_samples, draw_from_model
 from genx_export.quantisation.recipe import QuantisationRecipe
 from genx_export.report import ComponentReport, ExportReport
 from genx_export.sources import SourceRequest, load_source
-from genx_export.verification import check_contract, check_independence, verify_components
+from genx_export.verification import (
+    add_loop_check,
+    check_contract,
+    check_independence,
+    verify_components,
+)
 from genx_runtimes.errors import InputError, SourceError
 from genx_runtimes.latents import LatentSource
 from genx_runtimes.manifest import BatchBounds, OutputSpec
+from genx_runtimes.samplers.loop import Draw
+from genx_runtimes.session import Array
 
 # fp32 on another engine differs by rounding alone; the three samples differ by 3e-7 at most.
 FP32_TOLERANCE = 1e-5
@@ -116,15 +124,20 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     progress("loading the model")
     model = load_source(str(source), request)
     _check_name(model.name)
-    if not model.priors:
+    if not (model.priors or model.family.takes_images):
         raise SourceError("the model has no prior to sample from", fix="--prior z=normal:100")
     bounds = _agree_on_batch(model, asked)
 
     progress("running the original model")
-    golden = _feed(model, GOLDEN_SEED, -(-GOLDEN_COUNT // bounds.min) * bounds.min, bounds)
-    sampled = next(f for f in golden if f.component.name == model.family.sampled)
-    contract = model.output or OutputSpec(name=next(iter(sampled.outputs)), kind="tensor")
-    warnings = [*model.warnings, *check_contract(contract, sampled.outputs, given=model.output)]
+    draw = _draw(model, GOLDEN_SEED, -(-GOLDEN_COUNT // bounds.min) * bounds.min)
+    size = min(len(draw.indices), bounds.max)
+    loop = run_model_loop(model, draw, size=size, max_batch=bounds.max)
+    golden = feed_components(model, draw.feeds, size=size, loop=loop)
+    contract, made = _find_output(model, golden, loop)
+    warnings = [
+        *model.warnings,
+        *check_contract(contract, made, given=model.output),
+    ]
 
     new_files = DiskFiles if quantises else dict[str, bytes]
     graphs: MutableMapping[str, bytes] = new_files()
@@ -133,8 +146,8 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     progress("verifying against the original model")
     for fed in golden:
         check_independence(fed, bounds)
-    specs = tuple(f.describe(sampled=f is sampled) for f in golden)
-    arrays = collect_golden(golden)
+    specs = tuple(f.describe() for f in golden)
+    arrays = collect_golden(golden) | collect_loop(loop, draw, contract)
     quality = verify_components(specs, graphs, arrays, bounds, contract, tolerance)
 
     files: MutableMapping[str, bytes] = new_files()
@@ -150,6 +163,8 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
         tolerance=tolerance,
         quality=quality,
     )
+    if loop is not None:
+        manifest = add_loop_check(manifest, graphs, arrays)
     extended = None
     if quantises:
         progress("drawing samples from the original model")
@@ -185,10 +200,22 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     )
 
 
-def _feed(model: LoadedModel, seed: int, count: int, bounds: BatchBounds) -> list[FedComponent]:
-    """Run the original model on the first `count` samples of a seed, in batches it accepts."""
-    latents = LatentSource(model.priors, seed).draw(range(count))
-    return feed_components(model, latents, size=min(count, bounds.max))
+def _draw(model: LoadedModel, seed: int, count: int) -> Draw:
+    """Return the first `count` samples of a seed."""
+    indices = range(count)
+    feeds = LatentSource(model.priors, seed).draw(indices)
+    return Draw(seed=seed, indices=indices, feeds=feeds)
+
+
+def _find_output(
+    model: LoadedModel, golden: Sequence[FedComponent], loop: LoopRun | None
+) -> tuple[OutputSpec, Array]:
+    """Return the output contract, and the samples (B, ...) that the original model made."""
+    if loop is not None:
+        return model.output or OutputSpec(name="output", kind="tensor"), loop.output
+    sampled = next(f for f in golden if f.component.name == model.family.sampled)
+    contract = model.output or OutputSpec(name=next(iter(sampled.outputs)), kind="tensor")
+    return contract, sampled.outputs[contract.name]
 
 
 def _agree_on_batch(model: LoadedModel, asked: BatchBounds | None) -> BatchBounds:
@@ -225,7 +252,10 @@ def _translate(
     """Make each component's ONNX file in `graphs`, traced on other samples than the golden ones."""
     reports = []
     # torch.export takes 0 and 1 for constants: trace with two samples where that is allowed.
-    for fed in _feed(model, TRACE_SEED, min(max(2, bounds.min), bounds.max), bounds):
+    draw = _draw(model, TRACE_SEED, min(max(2, bounds.min), bounds.max))
+    size = len(draw.indices)
+    loop = run_model_loop(model, draw, size=size, max_batch=bounds.max)
+    for fed in feed_components(model, draw.feeds, size=size, loop=loop):
         name = fed.component.name
         progress(f"translating the {name}")
         graph = fed.component.translate(fed.feeds, bounds)

@@ -1,7 +1,8 @@
 """Running all components of a model on chosen latents: who is fed by what.
 
-The sampled component is fed by the priors. Any other is fed by the like-named outputs of those that
-ran before it: a VAE's encoder gets the `image` that its decoder made, so no data is needed.
+The sampled component is fed by the priors; in a sampling loop, the components that it runs are fed
+by it. Any other is fed by the like-named outputs of those that ran before it: a VAE's encoder gets
+the `image` that its decoder made, so no data is needed.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ from types import MappingProxyType
 
 import numpy as np
 
+from genx_export.families.family import OUTPUT
+from genx_export.loop_feeding import LoopRun, call_component, run_loop
 from genx_export.model import Component, LoadedModel
 from genx_runtimes.errors import SourceError, TraceError, suggest
-from genx_runtimes.manifest import ComponentSpec, TensorSpec
+from genx_runtimes.manifest import ComponentSpec, OutputSpec, Role, TensorSpec
+from genx_runtimes.samplers.loop import Draw
+from genx_runtimes.sampling_specs import FeedforwardSpec, TranslateSpec
 from genx_runtimes.session import Array
 
 _NOTHING: Mapping[str, Array] = MappingProxyType({})
@@ -29,21 +34,39 @@ class FedComponent:
         ports: {its own parameter name: the name that the bundle gives this input}.
         feeds: inputs (B, ...) by parameter name.
         outputs: outputs (B, ...) by the bundle's names, in the component's order.
+        roles: of the inputs, by the bundle's names.
     """
 
     component: Component
     ports: Mapping[str, str]
     feeds: Mapping[str, Array]
     outputs: Mapping[str, Array]
+    roles: Mapping[str, Role]
 
-    def describe(self, *, sampled: bool) -> ComponentSpec:
+    def describe(self) -> ComponentSpec:
         """Return what the manifest says of it."""
-        role = "prior" if sampled else "data"
+        named = {self.ports[parameter]: array for parameter, array in self.feeds.items()}
         return ComponentSpec(
             name=self.component.name,
-            inputs=tuple(_describe(self.ports[n], a, role) for n, a in self.feeds.items()),
+            inputs=tuple(_describe(n, a, self.roles[n]) for n, a in named.items()),
             outputs=tuple(_describe(n, a, "output") for n, a in self.outputs.items()),
         )
+
+
+def run_model_loop(model: LoadedModel, draw: Draw, *, size: int, max_batch: int) -> LoopRun | None:
+    """Run the original model's sampling loop; None where one pass through one graph is all."""
+    if isinstance(model.sampler, FeedforwardSpec | TranslateSpec):
+        return None
+    contract = model.output or OutputSpec(name=OUTPUT, kind="tensor")
+    calls = {}
+    for component in model.components:
+        names = model.output_names.get(component.name, ())
+        calls[component.name] = call_component(
+            component, [contract.name if name == OUTPUT else name for name in names]
+        )
+    return run_loop(
+        model.sampler, model.priors, contract, calls, draw, size=size, max_batch=max_batch
+    )
 
 
 def feed_components(
@@ -52,6 +75,7 @@ def feed_components(
     *,
     size: int,
     given: Mapping[str, Array] = _NOTHING,
+    loop: LoopRun | None = None,
 ) -> list[FedComponent]:
     """Run every component of the original model.
 
@@ -60,6 +84,7 @@ def feed_components(
         latents: an array (B, ...) for each prior.
         size: samples a pass.
         given: inputs (B, ...) that take the place of a prior or of an output that would feed them.
+        loop: what `run_model_loop` made of these latents.
 
     Returns:
         the components in the model's order.
@@ -72,8 +97,12 @@ def feed_components(
     waiting = sorted(model.components, key=lambda c: c.name != sampled)
     fed: dict[str, FedComponent] = {}
     made: dict[str, Array] = {}
+    if loop is not None:
+        fed = _take_calls(model, loop)
+        waiting = [c for c in waiting if c.name not in fed]
+        made[(model.output or OutputSpec(name=OUTPUT, kind="tensor")).name] = loop.output
     while waiting:
-        ready = [c for c in waiting if c.name == sampled or _is_fed(c, made)]
+        ready = [c for c in waiting if (loop is None and c.name == sampled) or _is_fed(c, made)]
         if not ready:
             raise _explain_unfed(waiting[0], made)
         component = ready[0]
@@ -89,11 +118,36 @@ def feed_components(
             zip(_name_outputs(model, component, list(outputs)), outputs.values(), strict=True)
         )
         _check_batch_first(component, named, len(next(iter(feeds.values()))))
+        role: Role = "prior" if is_sampled else "data"
         fed[component.name] = FedComponent(
-            component=component, ports=ports, feeds=feeds, outputs=named
+            component=component,
+            ports=ports,
+            feeds=feeds,
+            outputs=named,
+            roles=dict.fromkeys(ports.values(), role),
         )
         made |= named
     return [fed[component.name] for component in model.components]
+
+
+def _take_calls(model: LoadedModel, loop: LoopRun) -> dict[str, FedComponent]:
+    """Return the components that the loop ran, with the calls that were kept of them."""
+    priors = {prior.name for prior in model.priors}
+    fed = {}
+    for component in model.components:
+        feeds = loop.feeds.get(component.name)
+        if feeds is None:
+            continue
+        outputs = loop.outputs[component.name]
+        _check_batch_first(component, outputs, len(next(iter(feeds.values()))))
+        fed[component.name] = FedComponent(
+            component=component,
+            ports={name: name for name in feeds},
+            feeds=feeds,
+            outputs=outputs,
+            roles={name: "prior" if name in priors else "loop" for name in feeds},
+        )
+    return fed
 
 
 def run_in_batches(component: Component, feeds: Mapping[str, Array], size: int) -> dict[str, Array]:
@@ -177,10 +231,7 @@ def _check_batch_first(component: Component, outputs: Mapping[str, Array], batch
             )
 
 
-def _describe(name: str, array: Array, role: str) -> TensorSpec:
+def _describe(name: str, array: Array, role: Role) -> TensorSpec:
     return TensorSpec(
-        name=name,
-        dtype=array.dtype.name,
-        shape=("batch", *array.shape[1:]),
-        role=role,  # type: ignore[arg-type]
+        name=name, dtype=array.dtype.name, shape=("batch", *array.shape[1:]), role=role
     )

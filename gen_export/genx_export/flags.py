@@ -8,19 +8,22 @@ c=uniform:2:-1..1       code=one_hot:10
 from __future__ import annotations
 
 import re
+from typing import get_args
 
 from genx_runtimes.errors import InputError, suggest
 from genx_runtimes.manifest import (
     BatchBounds,
     CategoricalPrior,
     NormalPrior,
+    OutputKind,
     OutputSpec,
     Prior,
     UniformPrior,
 )
 
 _PRIOR_KINDS = ("normal", "uniform", "categorical", "one_hot")
-_OUTPUT_KINDS = ("image", "tensor")
+_RANGED = ("image", "audio")
+_OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
 
 
 def parse_prior(text: str) -> Prior:
@@ -66,18 +69,27 @@ def parse_output(text: str) -> OutputSpec:
         InputError: not of that form.
     """
     head, _, limits = text.partition(":")
-    name, _, kind = head.rpartition("=")
-    if kind not in _OUTPUT_KINDS:
-        raise InputError(f"unknown output kind {kind!r}", fix=suggest(kind, _OUTPUT_KINDS))
-    if kind == "tensor":
+    name, _, word = head.rpartition("=")
+    kind = _check_kind(word)
+    if kind not in _RANGED:
         if limits:
-            raise InputError(f"--output {text!r}: a tensor has no range", fix="--output tensor")
-        return OutputSpec(name=name or "output", kind="tensor")
+            raise InputError(f"--output {text!r}: a {kind} has no range", fix=f"--output {kind}")
+        return OutputSpec(name=name or "output", kind=kind)
     if not limits:
-        raise InputError(f"--output {text!r} lacks the value range", fix="--output image:-1..1")
+        raise InputError(f"--output {text!r} lacks the value range", fix=f"--output {kind}:-1..1")
     return OutputSpec(
-        name=name or "image", kind="image", range=_parse_range(limits, text), layout="NCHW"
+        name=name or kind,
+        kind=kind,
+        range=_parse_range(limits, text),
+        layout="NCHW" if kind == "image" else None,
     )
+
+
+def _check_kind(text: str) -> OutputKind:
+    for kind in _OUTPUT_KINDS:
+        if kind == text:
+            return kind
+    raise InputError(f"unknown output kind {text!r}", fix=suggest(text, _OUTPUT_KINDS))
 
 
 def parse_batch(text: str) -> BatchBounds:

@@ -11,6 +11,7 @@ from torch import nn
 
 from genx_export.families import Family
 from genx_runtimes.manifest import BatchBounds, OutputSpec, Prior
+from genx_runtimes.sampling_specs import SamplerSpec
 from genx_runtimes.session import Array
 
 # The newest opset that TensorRT 10.3 (9 to 20) and onnxruntime 1.18 (up to 21) both read.
@@ -65,6 +66,7 @@ class LoadedModel:
     Args:
         name: the bundle's name.
         family: how it is cut up and sampled.
+        sampler: the loop that samples it.
         components: its graphs.
         output_names: names for components' outputs, in order, where the source gives them.
         priors: what feeds the sampled component.
@@ -76,6 +78,7 @@ class LoadedModel:
 
     name: str
     family: Family
+    sampler: SamplerSpec
     components: Sequence[Component]
     output_names: Mapping[str, tuple[str, ...]]
     priors: tuple[Prior, ...]
@@ -94,6 +97,7 @@ class ModelSpec:
         priors: as in a recipe: {"z": "normal:100", "label": "categorical:10"}.
         output: as in `--output`: "image:-1..1".
         family: a name in `genx_export.families.FAMILIES`.
+        sampler: fields of the family's loop, as in a recipe's `[sampler]`.
         name: the bundle's name.
         description: for people.
     """
@@ -102,5 +106,6 @@ class ModelSpec:
     priors: Mapping[str, str] = field(default_factory=dict)
     output: str | None = None
     family: str | None = None
+    sampler: Mapping[str, object] = field(default_factory=dict)
     name: str | None = None
     description: str = ""

@@ -6,13 +6,15 @@ python -m genx_export.torch_contender < case.json > measurement.json
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 
-from genx_export.feeding import FedComponent, feed_components
+from genx_export.feeding import FedComponent, feed_components, run_model_loop
+from genx_export.loop_feeding import Call
 from genx_export.onnx_component import OnnxComponent
 from genx_export.sources import SourceRequest, load_source
 from genx_runtimes.bench.case import Case
@@ -21,16 +23,19 @@ from genx_runtimes.bundle import open_bundle
 from genx_runtimes.errors import SourceError
 from genx_runtimes.images import to_pixels
 from genx_runtimes.latents import LatentSource
-from genx_runtimes.manifest import Manifest
-from genx_runtimes.session import Array
+from genx_runtimes.manifest import Manifest, TensorSpec
+from genx_runtimes.samplers import find_sampler
+from genx_runtimes.samplers.loop import Draw, LoopModel, SamplingOptions
+from genx_runtimes.session import Array, Closing
 
 
 @contextmanager
 def prepare_torch(case: Case) -> Iterator[Prepared]:
     """Load the original model; a call does what `genx_runtimes.bench.worker` times for genx.
 
-    Latents come from the bundle's priors and the output is mapped by its contract. Weights that
-    `genx export` was given by `--weights` are not loaded: they do not change how long it takes.
+    Latents come from the bundle's priors, the sampling loop is the bundle's, and the output is
+    mapped by its contract. Weights that `genx export` was given by `--weights` are not loaded: they
+    do not change how long it takes.
 
     Raises:
         SourceError: the source is not a torch model, or not the one of the bundle.
@@ -38,17 +43,19 @@ def prepare_torch(case: Case) -> Iterator[Prepared]:
     torch.set_num_threads(case.threads)
     torch.set_num_interop_threads(1)
     manifest = open_bundle(case.bundle).manifest
+    calls = _load_calls(case, manifest)
+    loop = find_sampler(manifest.sampler.kind)
     latents = LatentSource(manifest.priors, case.seed)
-    fed = _load_sampled(case, manifest, latents.draw(range(case.batch)))
-    place = list(fed.outputs).index(manifest.output.name)
+    sessions = {name: _TorchSession(call) for name, call in calls.items()}
+    model = LoopModel.of(manifest, sessions)
     is_image = manifest.output.kind == "image"
     starts = itertools.count(case.start, case.batch)
 
     def call() -> object:
         first = next(starts)
-        drawn = latents.draw(range(first, first + case.batch))
-        feeds = {parameter: drawn[prior] for parameter, prior in fed.ports.items()}
-        output = list(fed.component.run(feeds).values())[place]
+        indices = range(first, first + case.batch)
+        draw = Draw(seed=case.seed, indices=indices, feeds=latents.draw(indices))
+        output = deque(loop.steps(model, draw, SamplingOptions()), maxlen=1)[0]
         return to_pixels(output, manifest.output) if is_image else output
 
     yield Prepared(
@@ -56,29 +63,55 @@ def prepare_torch(case: Case) -> Iterator[Prepared]:
     )
 
 
-def _load_sampled(case: Case, manifest: Manifest, feeds: dict[str, Array]) -> FedComponent:
-    """Load the source and return the component that the bundle samples, run once."""
+class _TorchSession(Closing):
+    """A component of the original model, called as a session is."""
+
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+
+    def __init__(self, call: Call) -> None:
+        self.run = call
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _load_calls(case: Case, manifest: Manifest) -> dict[str, Call]:
+    """Load the source and return what computes the components that the bundle samples."""
     request = SourceRequest(family=manifest.family, priors=manifest.priors, output=manifest.output)
     model = load_source(case.source, request)
-    sampled = next(
-        fed
-        for fed in feed_components(model, feeds, size=case.batch)
-        if fed.component.name == manifest.sampler.component
-    )
-    if isinstance(sampled.component, OnnxComponent):
+    indices = range(case.batch)
+    feeds = LatentSource(manifest.priors, case.seed).draw(indices)
+    draw = Draw(seed=case.seed, indices=indices, feeds=feeds)
+    loop = run_model_loop(model, draw, size=case.batch, max_batch=manifest.batch.max)
+    fed = {f.component.name: f for f in feed_components(model, feeds, size=case.batch, loop=loop)}
+    return {
+        name: _check_component(case, manifest, fed[name]) for name in manifest.sampler.components
+    }
+
+
+def _check_component(case: Case, manifest: Manifest, fed: FedComponent) -> Call:
+    """Return what computes a component, if it is torch and makes what the bundle's makes."""
+    if isinstance(fed.component, OnnxComponent):
         raise SourceError(
             f"{case.source} is an ONNX file: there is no torch model to compare with",
             fix="--compare-torch FOLDER, file.py:callable or NAME.pt2",
         )
-    expected = manifest.component(manifest.sampler.component).outputs
-    shapes = {name: array.shape[1:] for name, array in sampled.outputs.items()}
+    expected = manifest.component(fed.component.name).outputs
+    shapes = {name: array.shape[1:] for name, array in fed.outputs.items()}
     if any(shapes.get(spec.name) != spec.shape[1:] for spec in expected):
         raise SourceError(
             f"{case.source} makes {shapes}, the bundle makes "
             f"{ {spec.name: spec.shape[1:] for spec in expected} }",
             fix="give the source that the bundle was exported from",
         )
-    return sampled
+    names = list(fed.outputs)
+
+    def call(feeds: Mapping[str, Array]) -> dict[str, Array]:
+        made = fed.component.run({p: feeds[port] for p, port in fed.ports.items()})
+        return dict(zip(names, made.values(), strict=True))
+
+    return call
 
 
 if __name__ == "__main__":

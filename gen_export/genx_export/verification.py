@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
 import numpy as np
+from msgspec import structs
 
 from genx_export.feeding import FedComponent
 from genx_runtimes.backends import open_session
 from genx_runtimes.errors import SourceError, TraceError, VerificationError
-from genx_runtimes.manifest import BatchBounds, ComponentSpec, OutputSpec
+from genx_runtimes.manifest import BatchBounds, ComponentSpec, Manifest, OutputSpec
 from genx_runtimes.session import Array
 from genx_runtimes.verify import choose_batches, compare_component, measure_range
+from genx_runtimes.verify_loop import LoopCheck, check_loop
 
 _CHANNELS = (1, 3, 4)
+# Rounding of 1e-6 a step grows in a loop; what a loop decides (a token) may flip at a boundary.
+LOOP_TOLERANCE = 1e-3
+FLIP_TOLERANCE = 0.25
 # Another batch size changes rounding (1e-6 of the range and less); company changes much more.
 _INDEPENDENT = 1e-4
 
 
-def check_contract(
-    contract: OutputSpec, outputs: Mapping[str, Array], *, given: OutputSpec | None
-) -> list[str]:
+def check_contract(contract: OutputSpec, samples: Array, *, given: OutputSpec | None) -> list[str]:
     """Compare the output contract with what the original model returned.
 
     Returns:
@@ -30,7 +34,7 @@ def check_contract(
     Raises:
         SourceError: an image contract on what is no image, or outputs that are not finite.
     """
-    output = outputs[contract.name].astype(np.float64)
+    output = samples.astype(np.float64)
     if not np.isfinite(output).all():
         raise SourceError(
             f"the original model's output {contract.name!r} holds NaN or infinity",
@@ -117,3 +121,37 @@ def verify_components(
             if is_sample and math.isfinite(check.psnr_db):
                 quality["psnr_db"] = check.psnr_db
     return quality
+
+
+def add_loop_check(
+    manifest: Manifest, graphs: Mapping[str, bytes], golden: Mapping[str, Array]
+) -> Manifest:
+    """Run the exported graphs through the whole sampling loop; state the tolerance, and the error.
+
+    Raises:
+        VerificationError: the samples are off by more than the tolerance.
+    """
+    base = manifest.variants[0]
+    check = run_loop_check(manifest, graphs, golden)
+    tolerance = FLIP_TOLERANCE if check.discrete else LOOP_TOLERANCE
+    if not check.error <= tolerance:
+        raise VerificationError(
+            f"the sampling loop drifts from the original model by {check.error:.1e}, allowed "
+            f"{tolerance:.0e}, though each step is within its own tolerance",
+            fix="the model amplifies rounding: sample with fewer steps or a shorter length",
+        )
+    quality = {**base.quality, "loop_error": check.error}
+    variant = structs.replace(base, quality=quality, loop_tolerance=tolerance)
+    return structs.replace(manifest, variants=(variant, *manifest.variants[1:]))
+
+
+def run_loop_check(
+    manifest: Manifest, graphs: Mapping[str, bytes], golden: Mapping[str, Array]
+) -> LoopCheck:
+    """Return how far graphs (ONNX files by component) drift from the golden samples in the loop."""
+    with ExitStack() as stack:
+        sessions = {
+            name: stack.enter_context(open_session(graphs[name], manifest.component(name)))
+            for name in manifest.sampler.components
+        }
+        return check_loop(manifest, sessions, golden)

@@ -80,11 +80,20 @@ class Bundle:
             IntegrityError: a file of the bundle is missing or altered.
             BackendError: the engine is not there or refuses the graph.
         """
-        component = self.manifest.sampler.component
-        session = self.session(
-            component, backend=backend, precision=precision, options=options, batch=batch
-        )
-        return Sampler(self.manifest, session)
+        settings = replace(options or SessionOptions(), batch=batch)
+        if backend == AUTO:
+            backend, precision, settings = self._settle(precision, settings)
+        sessions: dict[str, Session] = {}
+        try:
+            for name in self.manifest.sampler.components:
+                sessions[name] = self.session(
+                    name, backend=backend, precision=precision, options=settings, batch=batch
+                )
+        except BaseException:
+            for session in sessions.values():
+                session.close()
+            raise
+        return Sampler(self.manifest, sessions)
 
     def session(
         self,
@@ -98,16 +107,7 @@ class Bundle:
         """Load one component's graph; arguments and errors as for `sampler`."""
         settings = replace(options or SessionOptions(), batch=batch)
         if backend == AUTO:
-            from genx_runtimes.tuning import tune
-
-            best = tune(
-                self,
-                batch=batch or self.manifest.batch.min,
-                precision=precision,
-                threads=settings.threads,
-            ).best
-            backend, precision = best.backend, best.variant
-            settings = replace(settings, threads=best.threads)
+            backend, precision, settings = self._settle(precision, settings)
         names = [c.name for c in self.manifest.components]
         if component not in names:
             raise InputError(f"unknown component {component!r}", fix=suggest(component, names))
@@ -115,6 +115,20 @@ class Bundle:
         spec = self.manifest.component(component)
         settings = replace(settings, origin=self.origin(component, precision))
         return open_session(model, spec, backend=backend, options=settings)
+
+    def _settle(
+        self, precision: str | None, settings: SessionOptions
+    ) -> tuple[str, str, SessionOptions]:
+        """Return the fastest backend and variant here, and the settings with its threads."""
+        from genx_runtimes.tuning import tune
+
+        best = tune(
+            self,
+            batch=settings.batch or self.manifest.batch.min,
+            precision=precision,
+            threads=settings.threads,
+        ).best
+        return best.backend, best.variant, replace(settings, threads=best.threads)
 
     def origin(self, component: str, precision: str | None = None) -> GraphOrigin:
         """Return what backends that compile a graph want to know of it."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genx_runtimes.errors import InputError, suggest
-from genx_runtimes.manifest import CategoricalPrior, Prior, UniformPrior
+from genx_runtimes.manifest import CategoricalPrior, ConstantPrior, Prior, UniformPrior
 from genx_runtimes.session import Array
 
 BALANCED = "balanced"
@@ -114,7 +114,7 @@ def _to_floats(prior: Prior, value: ConditionValue) -> NDArray[np.float32]:
         raise InputError(f"{prior.name!r} is {value!r}, expected numbers") from err
     if not np.isfinite(array).all():
         raise InputError(f"{prior.name!r} is {value!r}, expected finite numbers")
-    if isinstance(prior, UniformPrior) and not (
+    if isinstance(prior, UniformPrior | ConstantPrior) and not (
         (array >= prior.low).all() and (array <= prior.high).all()
     ):
         raise InputError(f"{prior.name!r} is {value!r}, expected {prior.low} to {prior.high}")

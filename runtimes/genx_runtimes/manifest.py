@@ -6,11 +6,12 @@ Source: docs/bundle.md, which this file follows.
 from __future__ import annotations
 
 import re
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import msgspec
 
-from genx_runtimes.errors import FormatVersionError, ManifestError
+from genx_runtimes.errors import FormatVersionError, ManifestError, suggest
+from genx_runtimes.sampling_specs import FeedforwardSpec, SamplerSpec, TranslateSpec
 
 FORMAT = "genx-bundle"
 FORMAT_VERSION = 1
@@ -18,7 +19,7 @@ MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MANIFEST_PATH = "manifest.json"
 GOLDEN_PATH = "golden.npz"
 
-Role = Literal["prior", "data", "output"]
+Role = Literal["prior", "loop", "data", "output"]
 
 
 class FileRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,23 +84,44 @@ class CategoricalPrior(
     kind: ClassVar[str] = "categorical"
 
 
-Prior = NormalPrior | UniformPrior | CategoricalPrior
-
-
-class OutputSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What one sample is: an image (NCHW, with its value range) or a plain tensor."""
+class ConstantPrior(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="constant"):
+    """A knob that is the same for all samples unless a condition sets it: (B, *shape) float32."""
 
     name: str
-    kind: Literal["image", "tensor"]
+    value: float
+    low: float
+    high: float
+    shape: tuple[int, ...] = ()
+    kind: ClassVar[str] = "constant"
+
+
+Prior = NormalPrior | UniformPrior | CategoricalPrior | ConstantPrior
+
+OutputKind = Literal["image", "audio", "sequence", "table", "text", "voxels", "tensor"]
+
+
+class OutputSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one sample is.
+
+    Args:
+        name: of the graph output, or of what the loop makes.
+        kind: what it is written as.
+        range: of an image, of audio: the values of black and white, of full scale.
+        layout: of an image.
+        bits: of each channel of an image file.
+        sample_rate: of audio, in Hz.
+        columns: names of the values of a sequence's element or a table's row.
+        vocabulary: the text of each token, of text.
+    """
+
+    name: str
+    kind: OutputKind
     range: tuple[float, float] | None = None
-    layout: Literal["NCHW"] | None = None
-
-
-class SamplerSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """The sampling loop and the component that it runs."""
-
-    kind: str
-    component: str
+    layout: Literal["NCHW", "NHW"] | None = None
+    bits: Literal[8, 16] = 8
+    sample_rate: int | None = None
+    columns: tuple[str, ...] = ()
+    vocabulary: tuple[str, ...] = ()
 
 
 class VariantSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -112,6 +134,7 @@ class VariantSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     quality: dict[str, float]
     form: str = "native"
     min_psnr_db: float | None = None
+    loop_tolerance: float | None = None
     recipe: dict[str, bool | str | int | float | None] = {}
     kept: dict[str, tuple[str, ...]] = {}
 
@@ -147,11 +170,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return next(c for c in self.components if c.name == name)
 
 
+class _Kind(msgspec.Struct, frozen=True, kw_only=True):
+    kind: str
+
+
 class _Head(msgspec.Struct, frozen=True, kw_only=True):
-    """The two fields that are read before anything else is believed."""
+    """What is read before anything else is believed."""
 
     format: str
     format_version: int
+    sampler: _Kind | None = None
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -178,6 +206,11 @@ def decode_manifest(data: bytes) -> Manifest:
             f"this genx reads up to {FORMAT_VERSION}",
             fix="pip install --upgrade genx",
         )
+    kinds = [spec.kind for spec in get_args(SamplerSpec)]
+    if head.sampler is not None and head.sampler.kind not in kinds:
+        raise ManifestError(
+            f"unknown sampler {head.sampler.kind!r}", fix=suggest(head.sampler.kind, kinds)
+        )
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
     except msgspec.MsgspecError as err:
@@ -197,20 +230,29 @@ def _contradictions(manifest: Manifest) -> list[str]:
         problems.append(f"format_version is {manifest.format_version}, expected 1 or more")
     if not 1 <= manifest.batch.min <= manifest.batch.max:
         problems.append(f"batch {manifest.batch.min}..{manifest.batch.max} is not a range from 1")
-    if manifest.sampler.component not in names:
-        problems.append(f"the sampler runs component {manifest.sampler.component!r}, not present")
+    problems += [
+        f"the sampler runs component {name!r}, not present"
+        for name in manifest.sampler.components
+        if name not in names
+    ]
+    if problems:
         return problems
-    sampled = manifest.component(manifest.sampler.component)
-    if manifest.output.name not in [t.name for t in sampled.outputs]:
-        problems.append(f"output {manifest.output.name!r} is no output of {sampled.name!r}")
-    if manifest.output.kind == "image" and (
+    run = [manifest.component(name) for name in manifest.sampler.components]
+    one_pass = isinstance(manifest.sampler, FeedforwardSpec | TranslateSpec)
+    if one_pass and manifest.output.name not in [t.name for t in run[0].outputs]:
+        problems.append(f"output {manifest.output.name!r} is no output of {run[0].name!r}")
+    if manifest.output.kind in ("image", "audio") and (
         manifest.output.range is None or not manifest.output.range[0] < manifest.output.range[1]
     ):
-        problems.append("an image output needs a range [low, high] with low < high")
+        problems.append(
+            f"an {manifest.output.kind} output needs a range [low, high] with low < high"
+        )
     priors = [p.name for p in manifest.priors]
-    needed = [t.name for t in sampled.inputs]
+    needed = {t.name for component in run for t in component.inputs if t.role == "prior"}
     if sorted(priors) != sorted(needed):
-        problems.append(f"priors {priors} do not match the inputs {needed} of {sampled.name!r}")
+        problems.append(
+            f"priors {priors} do not match the inputs {sorted(needed)} of {run[0].name!r}"
+        )
     for prior in manifest.priors:
         if isinstance(prior, CategoricalPrior) and (
             prior.classes < 1 or len(prior.labels) not in (0, prior.classes)

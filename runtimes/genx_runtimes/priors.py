@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genx_runtimes.errors import InputError
-from genx_runtimes.manifest import CategoricalPrior, NormalPrior, Prior
+from genx_runtimes.manifest import CategoricalPrior, ConstantPrior, NormalPrior, Prior
 from genx_runtimes.noise import NoiseStream
 from genx_runtimes.session import Array
 
@@ -37,13 +37,15 @@ class PriorSource:
         """Return the values of the samples `indices`.
 
         Returns:
-            (B, *shape) float32 for normal and uniform priors; (B,) int64 classes for categorical
-            ones, whatever their encoding.
+            (B,) int64 classes for categorical priors, whatever their encoding; (B, *shape) float32
+            for the others.
         """
         prior = self._prior
         if isinstance(prior, CategoricalPrior):
             classes = [int(self._stream.at(i).random_sample() * prior.classes) for i in indices]
             return np.array(classes, dtype=np.int64)
+        if isinstance(prior, ConstantPrior):
+            return np.full((len(indices), *prior.shape), prior.value, dtype=np.float32)
         values = np.empty((len(indices), *prior.shape), dtype=np.float32)
         for row, index in enumerate(indices):
             random = self._stream.at(index)

@@ -15,7 +15,11 @@ from genx_runtimes.images import to_pixels
 from genx_runtimes.latents import LatentSource, check_indices
 from genx_runtimes.manifest import BatchBounds, Manifest, OutputSpec
 from genx_runtimes.samplers import find_sampler
+from genx_runtimes.samplers.feedforward import sample_ahead
+from genx_runtimes.samplers.loop import Draw, LoopModel, SamplingOptions
 from genx_runtimes.session import Array, Closing, Session
+
+_DEFAULTS = SamplingOptions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,17 +48,23 @@ class Batch:
 
 
 class Sampler(Closing):
-    """Draws samples with one session; a context manager that closes it.
+    """Draws samples with the sessions of a bundle; a context manager that closes them.
 
     Args:
         manifest: the bundle's manifest.
-        session: the loaded graph of the sampled component.
+        sessions: the loaded graph of each component that the sampler runs.
     """
 
-    def __init__(self, manifest: Manifest, session: Session) -> None:
+    def __init__(self, manifest: Manifest, sessions: Mapping[str, Session]) -> None:
         self.manifest = manifest
-        self.session = session
+        self.sessions = sessions
         self._loop = find_sampler(manifest.sampler.kind)
+        self._model = LoopModel.of(manifest, sessions)
+
+    @property
+    def session(self) -> Session:
+        """The loaded graph of the sampled component."""
+        return self.sessions[self.manifest.sampler.component]
 
     def sample(
         self,
@@ -65,6 +75,7 @@ class Sampler(Closing):
         batch: int = 16,
         conditions: Mapping[str, ConditionValue] | None = None,
         truncation: float | None = None,
+        options: SamplingOptions = _DEFAULTS,
     ) -> Iterator[Batch]:
         """Draw samples `start .. start + n - 1` of a seed, a batch at a time.
 
@@ -77,6 +88,7 @@ class Sampler(Closing):
             batch: samples a pass, within the bundle's bounds; the last one may be smaller.
             conditions: what to fix instead of drawing it, such as `{"label": 3}`.
             truncation: largest magnitude of normal latents.
+            options: of the sampling loop: steps, length, temperature ...
 
         Raises:
             InputError: an argument is wrong; raised here, before the first batch.
@@ -85,12 +97,41 @@ class Sampler(Closing):
         check_indices(start, n)
         size = self._check_batch(batch, n)
         latents = LatentSource(
-            self.manifest.priors, seed, conditions=conditions, truncation=truncation
+            self._loop.accept(self._model, options),
+            seed,
+            conditions=conditions,
+            truncation=truncation,
+        )
+        ranges = (
+            range(first, min(first + size, start + n)) for first in range(start, start + n, size)
         )
         return self._run(
-            (first, latents.draw(range(first, min(first + size, start + n))))
-            for first in range(start, start + n, size)
+            (Draw(seed=seed, indices=r, feeds=latents.draw(r)) for r in ranges), options
         )
+
+    def watch(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        start: int = 0,
+        conditions: Mapping[str, ConditionValue] | None = None,
+        truncation: float | None = None,
+        options: SamplingOptions = _DEFAULTS,
+    ) -> Iterator[Batch]:
+        """Draw `n` samples in one pass and yield what there is after each step of the loop.
+
+        Args and errors are those of `sample`; the last batch is what `sample` gives.
+        """
+        check_indices(start, n)
+        self._check_batch(n, n)
+        priors = self._loop.accept(self._model, options)
+        indices = range(start, start + n)
+        latents = LatentSource(priors, seed, conditions=conditions, truncation=truncation)
+        feeds = latents.draw(indices)
+        draw = Draw(seed=seed, indices=indices, feeds=feeds, watched=True)
+        steps = self._loop.steps(self._model, draw, options)
+        return (self._wrap(draw, output) for output in steps)
 
     def interpolate(
         self,
@@ -102,6 +143,7 @@ class Sampler(Closing):
         batch: int = 16,
         conditions: Mapping[str, ConditionValue] | None = None,
         truncation: float | None = None,
+        options: SamplingOptions = _DEFAULTS,
     ) -> Iterator[Batch]:
         """Walk from sample `a` of a seed to sample `b` in `n` steps, both ends included.
 
@@ -113,32 +155,61 @@ class Sampler(Closing):
         check_indices(b, 1)
         size = self._check_batch(batch, n)
         latents = LatentSource(
-            self.manifest.priors, seed, conditions=conditions, truncation=truncation
+            self._loop.accept(self._model, options),
+            seed,
+            conditions=conditions,
+            truncation=truncation,
         )
         weights = [step / (n - 1) for step in range(n)]
         return self._run(
-            (first, latents.interpolate(a, b, weights[first : first + size]))
-            for first in range(0, n, size)
+            (
+                Draw(
+                    seed=seed,
+                    # Noise that a loop draws on the way stays that of `a`.
+                    indices=[a] * len(weights[first : first + size]),
+                    feeds=latents.interpolate(a, b, weights[first : first + size]),
+                )
+                for first in range(0, n, size)
+            ),
+            options,
+            count=True,
         )
 
-    def _run(self, passes: Iterable[tuple[int, dict[str, Array]]]) -> Iterator[Batch]:
+    def _run(
+        self, draws: Iterable[Draw], options: SamplingOptions, *, count: bool = False
+    ) -> Iterator[Batch]:
         """Make the samples of each pass; an engine may be fed ahead of what it has given back."""
-        fed: deque[tuple[int, dict[str, Array]]] = deque()
+        made = 0
+        fed: deque[Draw] = deque()
 
-        def feed() -> Iterator[dict[str, Array]]:
-            for start, feeds in passes:
-                fed.append((start, feeds))
-                yield feeds
+        def feed() -> Iterator[Draw]:
+            for draw in draws:
+                fed.append(draw)
+                yield draw
 
-        for output in self._loop(self.session, feed(), self.manifest.output):
-            start, feeds = fed.popleft()
-            if not np.isfinite(output).all():
-                raise BackendError(
-                    f"samples from {start} on hold NaN or infinity: this engine or precision "
-                    f"breaks the model",
-                    fix="genx verify shows where it starts",
-                )
-            yield Batch(start=start, feeds=feeds, output=output, spec=self.manifest.output)
+        outputs = (
+            sample_ahead(self._model, (draw.feeds for draw in feed()))
+            if self.manifest.sampler.kind == "feedforward"
+            else (self._last(draw, options) for draw in feed())
+        )
+        for output in outputs:
+            draw = fed.popleft()
+            yield self._wrap(draw, output, made if count else None)
+            made += len(draw.indices)
+
+    def _last(self, draw: Draw, options: SamplingOptions) -> Array:
+        last = deque(self._loop.steps(self._model, draw, options), maxlen=1)
+        return last[0]
+
+    def _wrap(self, draw: Draw, output: Array, start: int | None = None) -> Batch:
+        first = draw.indices[0] if start is None else start
+        if not np.isfinite(output).all():
+            raise BackendError(
+                f"samples from {first} on hold NaN or infinity: this engine or precision "
+                f"breaks the model",
+                fix="genx verify shows where it starts",
+            )
+        return Batch(start=first, feeds=draw.feeds, output=output, spec=self.manifest.output)
 
     def _check_batch(self, batch: int, n: int) -> int:
         """Return the size of a pass: `batch`, or `n` if that is smaller."""
@@ -153,8 +224,9 @@ class Sampler(Closing):
         return size
 
     def close(self) -> None:
-        """Free the engine."""
-        self.session.close()
+        """Free the engines."""
+        for session in self.sessions.values():
+            session.close()
 
 
 def check_batch(bounds: BatchBounds, batch: int) -> None:

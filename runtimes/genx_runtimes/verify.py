@@ -13,6 +13,7 @@ from genx_runtimes.errors import VerificationError
 from genx_runtimes.latents import LatentSource
 from genx_runtimes.manifest import BatchBounds, ComponentSpec, Manifest, OutputSpec, VariantSpec
 from genx_runtimes.session import Array, Session, SessionOptions
+from genx_runtimes.verify_loop import LOOP, LoopCheck, check_loop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,8 @@ class VerificationReport:
         batches: batch sizes at which they were run.
         latents_equal: whether the drawn latents equal the golden ones bit for bit.
         checks: one an output, the worst over all batch sizes.
+        loop: the whole sampling loop; None where it is one pass.
+        loop_tolerance: the variant's limit for `loop.error`; None asks for nothing.
     """
 
     variant: str
@@ -55,6 +58,8 @@ class VerificationReport:
     batches: tuple[int, ...]
     latents_equal: bool
     checks: tuple[OutputCheck, ...]
+    loop: LoopCheck | None = None
+    loop_tolerance: float | None = None
 
     @property
     def max_error(self) -> float:
@@ -65,9 +70,18 @@ class VerificationReport:
     def passed(self) -> bool:
         """Whether latents are equal and every output is as close as the variant states."""
         floor = -math.inf if self.min_psnr_db is None else self.min_psnr_db
-        return self.latents_equal and all(
-            c.max_error <= self.tolerance and c.psnr_db >= floor for c in self.checks
+        return (
+            self.latents_equal
+            and self.loop_holds
+            and all(c.max_error <= self.tolerance and c.psnr_db >= floor for c in self.checks)
         )
+
+    @property
+    def loop_holds(self) -> bool:
+        """Whether the sampling loop is as close as the variant states."""
+        if self.loop is None or self.loop_tolerance is None:
+            return True
+        return self.loop.error <= self.loop_tolerance
 
     def require(self) -> None:
         """Raise VerificationError unless the bundle passed."""
@@ -89,6 +103,12 @@ class VerificationReport:
                     f"{check.psnr_db:.1f} dB PSNR, the variant states {self.min_psnr_db:.1f} dB",
                     fix="try another --backend or --precision",
                 )
+        if self.loop is not None and not self.loop_holds:
+            raise VerificationError(
+                f"the sampling loop ({self.variant}, {self.backend}) drifts by "
+                f"{self.loop.error:.2e}, allowed {self.loop_tolerance:.0e}",
+                fix="try another --backend or --precision",
+            )
 
 
 def verify_bundle(
@@ -101,7 +121,7 @@ def verify_bundle(
     """Compare a bundle's outputs, and the latents drawn here, with its golden samples.
 
     Every component runs at three batch sizes: one by one, in threes, and all at once, as far as
-    the bundle's bounds allow.
+    the bundle's bounds allow. A sampling loop then runs from its first step to its last.
 
     Raises:
         GenxError: the bundle or the backend cannot be used. A failed comparison is no error here:
@@ -119,6 +139,10 @@ def verify_bundle(
             batches, fed = fit_batches(session, manifest, golden)
             sizes.update(batches)
             checks += compare_component(session, component, fed, batches, manifest.output)
+    loop = None
+    if f"{LOOP}/out/{manifest.output.name}" in golden:
+        with bundle.sampler(backend=backend, precision=precision, options=options) as sampler:
+            loop = check_loop(manifest, sampler.sessions, golden)
     return VerificationReport(
         variant=variant.name,
         backend=backend,
@@ -128,6 +152,8 @@ def verify_bundle(
         batches=tuple(sorted(sizes)),
         latents_equal=_latents_equal(bundle, golden),
         checks=tuple(checks),
+        loop=loop,
+        loop_tolerance=variant.loop_tolerance,
     )
 
 
@@ -240,7 +266,6 @@ def measure_error(got: Array, expected: Array, scale: float) -> tuple[float, flo
 def _latents_equal(bundle: Bundle, golden: Mapping[str, Array]) -> bool:
     manifest = bundle.manifest
     drawn = LatentSource(manifest.priors, manifest.golden.seed).draw(range(manifest.golden.count))
-    return all(
-        np.array_equal(array, golden[f"{manifest.sampler.component}/in/{name}"])
-        for name, array in drawn.items()
-    )
+    looped = f"{LOOP}/out/{manifest.output.name}" in golden
+    place = LOOP if looped else manifest.sampler.component
+    return all(np.array_equal(array, golden[f"{place}/in/{n}"]) for n, array in drawn.items())

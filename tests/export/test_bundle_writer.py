@@ -16,11 +16,11 @@ from genx_runtimes.manifest import (
     Manifest,
     NormalPrior,
     OutputSpec,
-    SamplerSpec,
     TensorSpec,
     VariantSpec,
     decode_manifest,
 )
+from genx_runtimes.sampling_specs import FeedforwardSpec
 from genx_runtimes.storage import open_storage, read_arrays, read_manifest_bytes
 
 FILES = {"graphs/fp32/g.onnx": b"graph", "golden.npz": b"golden"}
@@ -41,7 +41,7 @@ MANIFEST = Manifest(
     batch=BatchBounds(min=1, max=4),
     priors=(NormalPrior(name="z", shape=(4,)),),
     output=OutputSpec(name="y", kind="tensor"),
-    sampler=SamplerSpec(kind="feedforward", component="g"),
+    sampler=FeedforwardSpec(component="g"),
     variants=(
         VariantSpec(
             name="fp32",

@@ -25,6 +25,7 @@ def _load(
     return LoadedModel(
         name="m",
         family=chosen,
+        sampler=chosen.describe_sampler({}, chosen.calls),
         components=[
             ModuleComponent(n, getattr(module, call) if call else module)
             for n, call in chosen.calls.items()
@@ -45,7 +46,7 @@ def test_a_prior_feeds_the_only_input_whatever_its_name(build: Build) -> None:
     latents = {"noise": _latents()["z"]}
     fed = feed_components(_load(build, "Flat"), latents, size=4)[0]
     assert fed.ports == {"z": "noise"}
-    spec = fed.describe(sampled=True)
+    spec = fed.describe()
     assert spec.inputs[0].name == "noise"
     assert spec.inputs[0].shape == ("batch", 8)
     assert spec.inputs[0].role == "prior"
@@ -58,7 +59,7 @@ def test_an_encoder_is_fed_by_its_decoder(build: Build) -> None:
     encoder, decoder = feed_components(model, {"z": z}, size=4)
     assert list(encoder.outputs) == ["mean", "log_variance"]
     assert np.array_equal(encoder.feeds["image"], decoder.outputs["image"])
-    assert encoder.describe(sampled=False).inputs[0].role == "data"
+    assert encoder.describe().inputs[0].role == "data"
 
 
 def test_an_encoder_that_nothing_feeds(build: Build) -> None:

@@ -6,15 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from samples.evaluate import Figure, coverage, evaluate, purity, smallest_share
+from samples.evaluate import MODELS, evaluate
+from samples.judging import coverage, purity, smallest_share
 
 from genx_runtimes import open_bundle
 from genx_runtimes.verify import verify_bundle
 
 SAMPLES = Path(__file__).parents[2] / "samples"
-GENERATORS = ("dcgan", "vae", "infogan")
 MAX_WEIGHTS = 2_000_000
 PARITY = 1e-5
+# Written down a second time, so that a bar is not lowered in passing.
+BARS = {
+    "classifier: held-out digits named rightly": 0.97,
+    "dcgan: digits as requested": 0.90,
+    "vae: rarest digit": 0.03,
+    "infogan: purity of the categorical code": 0.80,
+    "infogan: digits that a code stands for": 0.80,
+}
 
 
 @pytest.fixture(scope="module")
@@ -22,37 +30,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("bundles")
 
 
-@pytest.fixture(scope="module")
-def figures(folder: Path) -> dict[str, Figure]:
-    return {figure.name: figure for figure in evaluate(folder)}
+@pytest.mark.parametrize("model", MODELS)
+def test_figures_reach_their_bars(model: str, folder: Path) -> None:
+    figures = evaluate(folder, models=[model])
+    assert {f.name: f.bar for f in figures} == {f.name: BARS[f.name] for f in figures}
+    assert all(figure.passed for figure in figures), figures
+    for path in folder.glob(f"{model}*.genx"):
+        report = verify_bundle(open_bundle(path))
+        assert report.passed
+        assert report.max_error <= PARITY
 
 
-@pytest.mark.parametrize(
-    ("name", "bar"),
-    [
-        ("classifier: held-out digits named rightly", 0.97),
-        ("dcgan: digits as requested", 0.90),
-        ("vae: rarest digit", 0.03),
-        ("infogan: purity of the categorical code", 0.80),
-        ("infogan: digits that a code stands for", 0.80),
-    ],
-)
-def test_figures_reach_their_bars(figures: dict[str, Figure], name: str, bar: float) -> None:
-    assert figures[name].bar == bar
-    assert figures[name].value >= bar
-
-
-@pytest.mark.parametrize("name", GENERATORS)
-def test_bundles_equal_pytorch(figures: dict[str, Figure], folder: Path, name: str) -> None:
-    report = verify_bundle(open_bundle(folder / f"{name}.genx"))
-    assert figures
-    assert report.passed
-    assert report.max_error <= PARITY
-
-
-@pytest.mark.parametrize("name", [*GENERATORS, "classifier"])
+@pytest.mark.parametrize("name", MODELS)
 def test_weights_are_small(name: str) -> None:
-    assert (SAMPLES / name / "weights.safetensors").stat().st_size <= MAX_WEIGHTS
+    sizes = [path.stat().st_size for path in (SAMPLES / name).glob("*.safetensors")]
+    assert 0 < sum(sizes) <= MAX_WEIGHTS
 
 
 def test_the_measures_themselves() -> None:

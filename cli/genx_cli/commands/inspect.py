@@ -75,12 +75,14 @@ def inspect(
 
 
 def _describe_prior(prior: Prior) -> str:
-    from genx_runtimes.manifest import CategoricalPrior, UniformPrior
+    from genx_runtimes.manifest import CategoricalPrior, ConstantPrior, UniformPrior
 
     if isinstance(prior, CategoricalPrior):
         labels = ", ".join(prior.labels) or f"0 to {prior.classes - 1}"
         return f"{prior.name}: one of {prior.classes} classes ({labels})"
-    shape = " x ".join(map(str, prior.shape))
+    shape = " x ".join(map(str, prior.shape)) or "1"
+    if isinstance(prior, ConstantPrior):
+        return f"{prior.name}: {prior.value:g} unless set, {prior.low:g} to {prior.high:g}"
     if isinstance(prior, UniformPrior):
         return f"{prior.name}: {shape} uniform values in {prior.low:g} to {prior.high:g}"
     return f"{prior.name}: {shape} standard normal values"

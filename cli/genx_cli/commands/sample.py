@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from genx_runtimes.manifest import Manifest
     from genx_runtimes.sampler import Batch, Sampler
 
+_LOOPS = "Sampling loops"
+
 
 def sample(  # noqa: PLR0913 - one parameter a flag
     bundle: BundlePath,
@@ -52,6 +54,45 @@ def sample(  # noqa: PLR0913 - one parameter a flag
         str | None,
         typer.Option(metavar="A:B", help="Walk in n steps from sample A to sample B."),
     ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Diffusion: steps of the solver.", rich_help_panel=_LOOPS)
+    ] = None,
+    solver: Annotated[
+        str | None,
+        typer.Option(
+            help="Diffusion: ddpm, ddim, euler, heun or dpmpp_2m.", rich_help_panel=_LOOPS
+        ),
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(
+            help="Diffusion: weight of the condition; 1 is no guidance.", rich_help_panel=_LOOPS
+        ),
+    ] = None,
+    length: Annotated[
+        int | None,
+        typer.Option(help="Sequences: elements. Text: new tokens.", rich_help_panel=_LOOPS),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            help="Text, pixels: below 1 more likely, 0 the likeliest.", rich_help_panel=_LOOPS
+        ),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(help="Text, pixels: draw from the k likeliest.", rich_help_panel=_LOOPS),
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(
+            help="Text, pixels: draw from the likeliest that add up to p.", rich_help_panel=_LOOPS
+        ),
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(help="Text that each sample starts with.", rich_help_panel=_LOOPS),
+    ] = None,
     columns: Annotated[int | None, typer.Option(help="Pictures a row of the grid.")] = None,
     batch: Annotated[
         int | None, typer.Option(help="Samples a pass; 16, or what the bundle allows.")
@@ -72,9 +113,20 @@ def sample(  # noqa: PLR0913 - one parameter a flag
     from genx_cli.next_steps import choose_batch
     from genx_cli.writers import find_writer
     from genx_runtimes.bundle import open_bundle
+    from genx_runtimes.samplers.loop import SamplingOptions
 
     sink = open_sink(json=json, quiet=quiet)
     opened = open_bundle(bundle)
+    options = SamplingOptions(
+        steps=steps,
+        solver=solver,
+        guidance=guidance,
+        length=length,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        prompt=prompt,
+    )
     write = find_writer(output_path, opened.manifest.output, columns=columns, force=force)
     size = batch if batch is not None else choose_batch(opened.manifest)
     engine = settle_engine(
@@ -89,7 +141,12 @@ def sample(  # noqa: PLR0913 - one parameter a flag
     with opened.sampler(
         backend=engine.backend, precision=engine.precision, options=engine.options, batch=size
     ) as sampler:
-        common: dict[str, object] = {"seed": seed, "batch": size, "truncation": truncation}
+        common: dict[str, object] = {
+            "seed": seed,
+            "batch": size,
+            "truncation": truncation,
+            "options": options,
+        }
         conditions = _parse_conditions(condition)
         batches = _draw(sampler, n, start, interpolate, conditions, common)
         with sink.progress(f"sampling {opened.manifest.name}", n) as progress:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from genx_cli.options import (
     Threads,
 )
 from genx_cli.sink import open_sink
+
+if TYPE_CHECKING:
+    from genx_runtimes.verify_loop import LoopCheck
 
 
 def verify(
@@ -76,6 +79,8 @@ def verify(
             for c in report.checks
         ],
     )
+    if report.loop is not None:
+        sink.say(f"  {_describe_loop(report.loop)}")
     report.require()
     sink.say("  latents equal bit for bit")
     floor = "" if report.min_psnr_db is None else f", {report.min_psnr_db:.1f} dB PSNR or more"
@@ -88,3 +93,19 @@ def verify(
         sink.say(f"wrote {picture}: a column a sample; the last rows are 8 x the differences")
     sink.say(f"next: {suggest_sampling(bundle, opened.manifest)}")
     sink.finish({"passed": True, "max_error": report.max_error, **asdict(report), "notes": notes})
+
+
+def _describe_loop(loop: LoopCheck) -> str:
+    """Say how far the whole loop drifts, at up to six places on the way."""
+    what = "samples that differ" if loop.discrete else "error of the worst sample"
+    text = f"whole loop: {what} {_number(loop, loop.error)}"
+    if not loop.curve:
+        return text
+    last = len(loop.curve) - 1
+    places = sorted({round(last * part / 5) for part in range(6)})
+    curve = ", ".join(f"{place + 1}: {_number(loop, loop.curve[place])}" for place in places)
+    return f"{text}; mean after step {curve}"
+
+
+def _number(loop: LoopCheck, value: float) -> str:
+    return f"{value:.0%}" if loop.discrete else f"{value:.1e}"

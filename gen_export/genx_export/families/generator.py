@@ -11,7 +11,5 @@ from genx_export.families.family import Family
 GENERATOR = Family(
     name="generator",
     calls={"generator": ""},
-    outputs={},
     sampled="generator",
-    sampler="feedforward",
 )

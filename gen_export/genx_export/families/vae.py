@@ -15,5 +15,4 @@ VAE = Family(
     calls={"encoder": "encoder", "decoder": "decoder"},
     outputs={"encoder": ("mean", "log_variance")},
     sampled="decoder",
-    sampler="feedforward",
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
 
-from genx_export.feeding import feed_components
+from genx_export.feeding import feed_components, run_model_loop
+from genx_export.loop_feeding import run_loop
 from genx_export.model import LoadedModel
 from genx_export.quantisation.image_folder import NOTHING, Given
 from genx_export.quantisation.recipe import QuantisationRecipe
@@ -16,6 +18,8 @@ from genx_runtimes.bundle import Bundle
 from genx_runtimes.errors import InputError
 from genx_runtimes.latents import LatentSource
 from genx_runtimes.manifest import BatchBounds, CategoricalPrior, Manifest, VariantSpec
+from genx_runtimes.samplers.loop import Draw
+from genx_runtimes.sampling_specs import FeedforwardSpec, TranslateSpec
 from genx_runtimes.session import Array, Session
 
 _PASS = 16
@@ -44,8 +48,9 @@ def draw_from_model(
     """Run the original model on its own prior; return the material of each component."""
     sides = []
     for seed, count, fixed in _plan_sides(recipe, bounds, given):
-        latents = _draw(model, seed, count)
-        fed = feed_components(model, latents, size=_pass_size(bounds), given=fixed)
+        draw, size = _draw(model, seed, count), _pass_size(bounds)
+        loop = run_model_loop(model, draw, size=size, max_batch=bounds.max)
+        fed = feed_components(model, draw.feeds, size=size, given=fixed, loop=loop)
         sides.append({f.component.name: f for f in fed})
     made = {}
     for name, first in sides[0].items():
@@ -125,23 +130,43 @@ def _plan_sides(
     ]
 
 
-def _draw(model: LoadedModel | Manifest, seed: int, count: int) -> dict[str, Array]:
+def _draw(model: LoadedModel | Manifest, seed: int, count: int) -> Draw:
     """Draw from the priors, each class equally often."""
     classes = {p.name: "balanced" for p in model.priors if isinstance(p, CategoricalPrior)}
-    return LatentSource(model.priors, seed, conditions=classes).draw(range(count))
+    feeds = LatentSource(model.priors, seed, conditions=classes).draw(range(count))
+    return Draw(seed=seed, indices=range(count), feeds=feeds)
 
 
 def _run_bundle(
     manifest: Manifest,
     graphs: Mapping[str, bytes],
-    latents: Mapping[str, Array],
+    draw: Draw,
     given: Mapping[str, Array],
-) -> dict[str, tuple[dict[str, Array], dict[str, Array]]]:
-    """Return each component's inputs and outputs; the sampled one feeds the others."""
+) -> dict[str, tuple[Mapping[str, Array], Mapping[str, Array]]]:
+    """Return each component's inputs and outputs; what is sampled feeds the others."""
+    made: dict[str, Array] = dict(draw.feeds)
+    done: dict[str, tuple[Mapping[str, Array], Mapping[str, Array]]] = {}
+    if not isinstance(manifest.sampler, FeedforwardSpec | TranslateSpec):
+        with ExitStack() as stack:
+            calls = {
+                name: stack.enter_context(open_session(graphs[name], manifest.component(name))).run
+                for name in manifest.sampler.components
+            }
+            run = run_loop(
+                manifest.sampler,
+                manifest.priors,
+                manifest.output,
+                calls,
+                draw,
+                size=_pass_size(manifest.batch),
+                max_batch=manifest.batch.max,
+            )
+        done = {name: (feeds, run.outputs[name]) for name, feeds in run.feeds.items()}
+        made = {manifest.output.name: run.output}
     sampled = manifest.sampler.component
-    made = dict(latents)
-    done: dict[str, tuple[dict[str, Array], dict[str, Array]]] = {}
-    waiting = sorted(manifest.components, key=lambda c: c.name != sampled)
+    waiting = sorted(
+        (c for c in manifest.components if c.name not in done), key=lambda c: c.name != sampled
+    )
     while waiting:
         spec = next(c for c in waiting if all(i.name in made for i in c.inputs))
         waiting.remove(spec)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import onnx
 import onnx_ir as ir
+from msgspec import structs
 
 from genx_export.bundle_writer import refer
 from genx_export.graph import frees_graphs, serialise
@@ -17,6 +18,7 @@ from genx_export.quantisation.int8 import list_joins
 from genx_export.quantisation.material import Material
 from genx_export.quantisation.recipe import QuantisationRecipe
 from genx_export.quantisation.weight_only import list_weight_layers
+from genx_export.verification import run_loop_check
 from genx_runtimes.backends import open_session
 from genx_runtimes.errors import QualityError
 from genx_runtimes.manifest import ComponentSpec, FileRef, Manifest, VariantSpec
@@ -154,7 +156,26 @@ class VariantMaker:
             else {**self._recipe.to_json(), "estimator": sampled.estimator, "joins": joins},
             kept={c: m.kept for c, m in made.items() if m.kept},
         )
-        return variant, made
+        return self._state_loop(variant, files), made
+
+    def _state_loop(self, variant: VariantSpec, files: Mapping[str, bytes]) -> VariantSpec:
+        """Return the variant with what the whole sampling loop drifts, where there is one.
+
+        The variant then keeps to twice that; where the loop decides by drawing it keeps to nothing,
+        since one token that falls otherwise changes all after it.
+        """
+        base = self._manifest.variants[0]
+        if base.loop_tolerance is None:
+            return variant
+        graphs = {name: files[ref.path] for name, ref in variant.graphs.items()}
+        check = run_loop_check(self._manifest, graphs, self._golden)
+        exact = variant.precision == "fp32"
+        tolerance = None if check.discrete else check.error * _SLACK
+        return structs.replace(
+            variant,
+            quality={**variant.quality, "loop_error": check.error},
+            loop_tolerance=base.loop_tolerance if exact else tolerance,
+        )
 
     def sketch(self, choice: Choice, files: MutableMapping[str, bytes]) -> VariantSpec:
         """Return a variant that is as fast as `make`'s, from a few samples, its quality unknown."""

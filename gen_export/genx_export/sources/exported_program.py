@@ -42,6 +42,7 @@ def load_exported_program(source: str, request: SourceRequest) -> LoadedModel:
     return LoadedModel(
         name=request.name or path.stem,
         family=family,
+        sampler=family.describe_sampler({}, [family.sampled]),
         components=[ProgramComponent(family.sampled, program)],
         output_names={},
         priors=request.merge_priors(()),

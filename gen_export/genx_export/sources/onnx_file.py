@@ -47,6 +47,7 @@ def load_onnx_file(source: str, request: SourceRequest) -> LoadedModel:
     return LoadedModel(
         name=request.name or path.stem,
         family=family,
+        sampler=family.describe_sampler({}, [family.sampled]),
         components=[OnnxComponent(family.sampled, model)],
         output_names={},
         priors=request.merge_priors(()),

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -34,12 +34,15 @@ def load_callable(source: str, request: SourceRequest) -> LoadedModel:
     build = find_callable(source)
     spec, warnings = build_model(source, build, request)
     family = find_family(request.family or spec.family or "generator")
+    components = cut_components(spec.module, family, family.calls, list(spec.sampler.values()))
+    sampler = family.describe_sampler(spec.sampler, [c.name for c in components])
     parsed = tuple(parse_prior(f"{name}={text}") for name, text in spec.priors.items())
     return LoadedModel(
         name=request.name or spec.name or source.rpartition(":")[2].lower(),
         family=family,
-        components=cut_components(spec.module, family, family.calls),
-        output_names=family.outputs,
+        sampler=sampler,
+        components=components,
+        output_names=family.name_outputs(sampler),
         priors=request.merge_priors(parsed),
         output=request.output or (parse_output(spec.output) if spec.output else None),
         description=spec.description,
@@ -92,14 +95,25 @@ def build_model(source: str, build: Build, request: SourceRequest) -> tuple[Mode
 
 
 def cut_components(
-    module: nn.Module, family: Family, calls: Mapping[str, str]
+    module: nn.Module, family: Family, calls: Mapping[str, str], wanted: Collection[object] = ()
 ) -> list[ModuleComponent]:
     """Cut a module into its family's components.
+
+    Args:
+        module: the model.
+        family: its family.
+        calls: see `Family.calls`.
+        wanted: optional components to cut; others only if they are a forward() that is there.
 
     Raises:
         SourceError: the module has no sub-module or method of that name.
     """
-    return [ModuleComponent(name, _cut(module, family, path)) for name, path in calls.items()]
+    has_forward = type(module).forward is not nn.Module.forward
+    return [
+        ModuleComponent(name, _cut(module, family, path))
+        for name, path in calls.items()
+        if name not in family.optional or name in wanted or (not path and has_forward)
+    ]
 
 
 def _cut(module: nn.Module, family: Family, path: str) -> nn.Module:

@@ -14,6 +14,9 @@
     kind = "image"
     range = [-1.0, 1.0]
 
+    [sampler]                     # what the loop of the family needs to know
+    steps = 20
+
     [components.decoder]          # optional: other names than the family's own
     call = "decoder"
     outputs = ["image"]
@@ -65,6 +68,7 @@ class _Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     priors: dict[str, dict[str, object]] = {}
     output: OutputSpec | None = None
     components: dict[str, _Call] = {}
+    sampler: dict[str, object] = {}
 
 
 def load_recipe(source: str, request: SourceRequest) -> LoadedModel:
@@ -93,15 +97,19 @@ def load_recipe(source: str, request: SourceRequest) -> LoadedModel:
     calls = {name: recipe.components.get(name, _Call()).call for name in family.calls}
     outputs = {name: c.outputs for name, c in recipe.components.items() if c.outputs}
     own = tuple(_to_prior(folder / RECIPE, n, fields) for n, fields in recipe.priors.items())
+    components = cut_components(
+        spec.module,
+        family,
+        {n: family.calls[n] if call is None else call for n, call in calls.items()},
+        [*recipe.components, *recipe.sampler.values()],
+    )
+    sampler = family.describe_sampler(recipe.sampler, [c.name for c in components])
     return LoadedModel(
         name=request.name or recipe.name or folder.resolve().name,
         family=family,
-        components=cut_components(
-            spec.module,
-            family,
-            {n: family.calls[n] if call is None else call for n, call in calls.items()},
-        ),
-        output_names={**family.outputs, **outputs},
+        sampler=sampler,
+        components=components,
+        output_names={**family.name_outputs(sampler), **outputs},
         priors=request.merge_priors(own),
         output=request.output or recipe.output,
         description=recipe.description,

@@ -1,0 +1,211 @@
+"""Running a model's sampling loop: what its components are fed on the way.
+
+The loop is the one that samples on the device, with the original modules in the place of the
+exported graphs, so that what it makes is the original model's own. Each sample keeps one of the
+calls of each component, each call equally likely: the golden inputs, and what quantisation is
+calibrated with, are what the loop really meets.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from genx_export.model import Component
+from genx_runtimes.errors import SourceError
+from genx_runtimes.manifest import OutputSpec, Prior, TensorSpec
+from genx_runtimes.samplers import find_sampler
+from genx_runtimes.samplers.loop import Draw, LoopModel, SamplingOptions
+from genx_runtimes.sampling_specs import SamplerSpec
+from genx_runtimes.session import Array, Closing
+from genx_runtimes.verify_loop import WATCHED
+
+Call = Callable[[Mapping[str, Array]], dict[str, Array]]
+
+_OPTIONS = SamplingOptions()
+_SAME = 1e-4
+
+
+@dataclass(slots=True, kw_only=True)
+class _Kept:
+    """Rows of one component's calls, one for each sample: reservoir sampling."""
+
+    samples: int
+    rng: np.random.Generator
+    calls: int = 0
+    feeds: dict[str, Array] = field(default_factory=dict)
+    outputs: dict[str, Array] = field(default_factory=dict)
+
+    def offer(self, feeds: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
+        """Take each row of a call in the place of what is kept, with probability 1 / calls.
+
+        A call may hold several rows for each sample, block after block, as with guidance: then one
+        of these.
+        """
+        self.calls += 1
+        blocks = len(next(iter(feeds.values()))) // self.samples
+        chosen = self.rng.integers(blocks, size=self.samples) * self.samples
+        chosen += np.arange(self.samples)
+        if self.calls == 1:
+            self.feeds = {n: a[chosen] for n, a in feeds.items()}
+            self.outputs = {n: a[chosen] for n, a in outputs.items()}
+            return
+        rows = np.flatnonzero(self.rng.random(self.samples) < 1 / self.calls)
+        for kept, new in ((self.feeds, feeds), (self.outputs, outputs)):
+            for name, array in kept.items():
+                array[rows] = new[name][chosen[rows]]
+
+
+class RecordingSession(Closing):
+    """What a loop calls in the place of an exported graph; keeps one call for each sample.
+
+    Args:
+        call: from inputs (B, ...) to outputs (B, ...), both by the bundle's names.
+        samples: how many the loop makes.
+    """
+
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+
+    def __init__(self, call: Call, samples: int) -> None:
+        self._call = call
+        self.kept = _Kept(samples=samples, rng=np.random.default_rng(0))
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Make the call, see `Session.run`."""
+        made = self._call(feeds)
+        self.kept.offer(feeds, made)
+        return made
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopRun:
+    """What a loop made, and the calls on the way.
+
+    Args:
+        output: the samples (B, ...).
+        steps: what there was after each step for the first `WATCHED` samples, (S, WATCHED, ...);
+            None where that changes its shape on the way.
+        feeds: for each component that ran, one call's inputs for each sample, (B, ...).
+        outputs: the outputs of these calls.
+    """
+
+    output: Array
+    steps: Array | None
+    feeds: Mapping[str, Mapping[str, Array]]
+    outputs: Mapping[str, Mapping[str, Array]]
+
+
+def run_loop(
+    sampler: SamplerSpec,
+    priors: tuple[Prior, ...],
+    output: OutputSpec,
+    calls: Mapping[str, Call],
+    draw: Draw,
+    *,
+    size: int,
+    max_batch: int,
+) -> LoopRun:
+    """Sample with a loop, whatever computes its components, and keep what they were given.
+
+    Args:
+        sampler: the loop's spec.
+        priors: what feeds it.
+        output: the output contract.
+        calls: what computes each of `sampler.components`.
+        draw: the samples to make.
+        size: samples a pass.
+        max_batch: the largest batch that the components take.
+    """
+    loop = find_sampler(sampler.kind)
+    parts = []
+    for first in range(0, len(draw.indices), size):
+        indices = draw.indices[first : first + size]
+        sessions = {n: RecordingSession(calls[n], len(indices)) for n in sampler.components}
+        model = LoopModel(
+            sampler=sampler, priors=priors, output=output, max_batch=max_batch, sessions=sessions
+        )
+        few = Draw(
+            watched=not first and loop.other is None,
+            seed=draw.seed,
+            indices=indices,
+            feeds={n: a[first : first + size] for n, a in draw.feeds.items()},
+        )
+        watched: list[Array] = []
+        last: Array = np.empty(0)
+        for last in loop.steps(model, few, _OPTIONS):
+            if few.watched:
+                watched.append(last[:WATCHED].copy())
+        if loop.other is not None:
+            _compare_ways(last, deque(loop.other(model, few, _OPTIONS), maxlen=1)[0])
+        parts.append((last, {n: s.kept for n, s in sessions.items() if s.kept.calls}, watched))
+    steps = parts[0][2]
+    same = len({a.shape for a in steps}) == 1 and len(steps) > 1
+    return LoopRun(
+        output=np.concatenate([last for last, _, _ in parts]),
+        steps=np.stack(steps) if same else None,
+        feeds=_join([{n: k.feeds for n, k in kept.items()} for _, kept, _ in parts]),
+        outputs=_join([{n: k.outputs for n, k in kept.items()} for _, kept, _ in parts]),
+    )
+
+
+def _compare_ways(one: Array, other: Array) -> None:
+    """Raise SourceError unless two ways to the same samples give the same.
+
+    A sequence in one graph and step by step differs by rounding alone, which grows on the way.
+    """
+    a, b = one.astype(np.float64), other.astype(np.float64)
+    scale = float(np.abs(a).max()) or 1.0
+    error = float(np.abs(a - b).max()) / scale if a.shape == b.shape else np.inf
+    if not error <= _SAME:
+        raise SourceError(
+            f"the model's whole sequence and its steps differ by {error:.1e} of the range: shapes "
+            f"{one.shape} and {other.shape}",
+            fix="make step() compute what forward() computes for one element",
+        )
+
+
+def call_component(component: Component, names: Sequence[str]) -> Call:
+    """Return the call of a component of the original model.
+
+    Args:
+        component: what runs.
+        names: of its outputs in the bundle; empty: its own.
+
+    Raises:
+        SourceError: on the call: its parameters are not what the loop gives.
+    """
+    parameters = component.parameters
+    required = {name for name, needed in parameters.items() if needed}
+
+    def call(feeds: Mapping[str, Array]) -> dict[str, Array]:
+        if not required <= set(feeds) <= set(parameters):
+            raise SourceError(
+                f"component {component.name!r} takes {', '.join(parameters)}; the loop gives "
+                f"{', '.join(feeds)}",
+                fix="name the parameters so, or tell the loop their names in [sampler]",
+            )
+        made = component.run(feeds)
+        wanted = list(names) or list(made)
+        if len(wanted) != len(made):
+            raise SourceError(
+                f"component {component.name!r} has {len(made)} outputs, expected "
+                f"{', '.join(wanted)}",
+                fix="return these in this order",
+            )
+        return dict(zip(wanted, made.values(), strict=True))
+
+    return call
+
+
+def _join(parts: Sequence[Mapping[str, Mapping[str, Array]]]) -> dict[str, dict[str, Array]]:
+    return {
+        component: {n: np.concatenate([part[component][n] for part in parts]) for n in arrays}
+        for component, arrays in parts[0].items()
+    }

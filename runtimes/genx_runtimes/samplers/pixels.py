@@ -1,0 +1,76 @@
+"""Autoregressive images: pixel after pixel, each computed once.
+
+What depends on the rows above is computed once a row, by one graph; another goes along the row with
+a state. Evaluating the whole network anew for each pixel would cost height x width times as much.
+
+Source: van den Oord et al., "Conditional image generation with PixelCNN decoders",
+arXiv:1606.05328, figure 2 (the vertical and the horizontal stack); Ramachandran et al., "Fast
+generation for convolutional autoregressive models", arXiv:1704.06001.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from genx_runtimes.samplers.decisions import settle_decision
+from genx_runtimes.samplers.loop import (
+    Draw,
+    LoopModel,
+    SampleLoop,
+    SamplingOptions,
+    advance_states,
+    start_states,
+)
+from genx_runtimes.sampling_specs import PixelsSpec
+from genx_runtimes.session import Array
+
+
+def sample_pixels(model: LoopModel, draw: Draw, options: SamplingOptions) -> Iterator[Array]:
+    """Yield the images (B, C, H, W); where they are watched, after each row."""
+    spec = _spec(model)
+    channels, height, width = spec.shape
+    batch = len(draw.indices)
+    assert model.output.range is not None  # an image has one
+    values = np.linspace(*model.output.range, spec.levels).astype(np.float32)
+    decision = settle_decision(options, spec.temperature)
+    uniforms = draw.uniform("token", height * width * channels)
+    uniforms = uniforms.reshape(batch, height, width, channels)
+    # The image with zeros above it, as far as a row looks.
+    padded = np.zeros((batch, channels, spec.window + height, width), np.float32)
+    image = padded[:, :, spec.window :]
+    row_session, step_session = model.sessions[spec.row], model.sessions[spec.component]
+    for y in range(height):
+        above = np.ascontiguousarray(padded[:, :, y : y + spec.window])
+        features = row_session.run({spec.above: above, **draw.feeds})[spec.features]
+        columns = np.ascontiguousarray(features.transpose(2, 0, 1))
+        states = start_states(spec.states, batch)
+        left = np.zeros((batch, channels, 1, 1), np.float32)
+        for x in range(width):
+            feeds = {spec.pixel: left, spec.features: columns[x], **draw.feeds}
+            outputs = step_session.run({**feeds, **states})
+            states = advance_states(spec.states, states, outputs, x)
+            logits = next(iter(outputs.values())).reshape(batch * channels, spec.levels)
+            drawn = decision.draw(logits, uniforms[:, y, x].reshape(-1))
+            left = values[drawn].reshape(batch, channels, 1, 1)
+            image[:, :, y, x] = left[:, :, 0, 0]
+        if draw.watched and y + 1 < height:
+            yield image.copy()
+    yield image.copy()
+
+
+def _check(model: LoopModel, options: SamplingOptions) -> None:
+    settle_decision(options, _spec(model).temperature)
+
+
+def _spec(model: LoopModel) -> PixelsSpec:
+    assert isinstance(model.sampler, PixelsSpec)
+    return model.sampler
+
+
+PIXELS = SampleLoop(
+    steps=sample_pixels,
+    takes=frozenset({"temperature", "top_k", "top_p"}),
+    check=_check,
+)

@@ -1,0 +1,149 @@
+"""Families with a sampling loop, from tiny modules to samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from genx_export import export
+from genx_runtimes import open_bundle
+from genx_runtimes.errors import InputError, SourceError, VerificationError
+from genx_runtimes.samplers.loop import SamplingOptions
+from genx_runtimes.verify import verify_bundle
+
+MODELS = '''
+import torch
+from torch import nn
+from genx_export import ModelSpec
+
+
+class Rows(nn.Module):
+    """noise (B, T, 3) -> rows (B, T, 5)."""
+
+    def __init__(self, wrong=False):
+        super().__init__()
+        self.lstm = nn.LSTM(3, 6, 2, batch_first=True)
+        self.out = nn.Linear(6, 5)
+        self.wrong = wrong
+
+    def forward(self, noise):
+        hidden, _ = self.lstm(noise)
+        return torch.tanh(self.out(hidden)) + self.wrong
+
+    def step(self, noise, h, c):
+        hidden, (h, c) = self.lstm(noise[:, None], (h.transpose(0, 1), c.transpose(0, 1)))
+        return torch.tanh(self.out(hidden[:, 0])), h.transpose(0, 1), c.transpose(0, 1)
+
+
+def recurrent(wrong=False):
+    states = [{"name": "h", "shape": [2, 6]}, {"name": "c", "shape": [2, 6]}]
+    return ModelSpec(
+        module=Rows(wrong),
+        family="recurrent",
+        priors={"noise": "normal:7x3"},
+        output="rows=sequence",
+        sampler={"sequences": ["noise"], "length": 7, "states": states},
+    )
+
+
+def unlike():
+    return recurrent(wrong=True)
+
+
+class Denoiser(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.labels = nn.Embedding(4, 8)
+        self.one = nn.Conv2d(1, 8, 3, 1, 1)
+        self.two = nn.Conv2d(8, 1, 3, 1, 1)
+
+    def forward(self, x, time, label):
+        bias = self.labels(label) + torch.sin(time / 100)[:, None]
+        return self.two(torch.tanh(self.one(x) + bias[:, :, None, None]))
+
+
+def diffusion(**more):
+    return ModelSpec(
+        module=Denoiser(),
+        family="diffusion",
+        priors={"x": "normal:1x8x8", "label": "categorical:3"},
+        output="image:-1..1",
+        sampler={
+            "schedule": {"kind": "linear", "train_steps": 1000},
+            "steps": 5,
+            "guidance": {"condition": "label", "null": 3, "default": 2.0},
+            **more,
+        },
+    )
+'''
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "loops.py"
+    path.write_text(MODELS)
+    return path
+
+
+def test_a_recurrent_model_in_one_graph_and_step_by_step(source: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    export(f"{source}:recurrent", tmp_path / "r.genx")
+    bundle = open_bundle(tmp_path / "r.genx")
+    assert [c.name for c in bundle.manifest.components] == ["step", "whole"]
+    report = verify_bundle(bundle)
+    assert report.passed
+    assert report.loop is not None
+    assert len(report.loop.curve) == 7
+    with bundle.sampler() as sampler:
+        one = next(sampler.sample(2, seed=3)).output
+        longer = next(sampler.sample(2, seed=3, options=SamplingOptions(length=11))).output
+        apart = next(sampler.sample(1, seed=3, start=1)).output
+        watched = [b.output.shape[1] for b in sampler.watch(2, seed=3)]
+        with pytest.raises(InputError, match="length is 0, expected 1 or more"):
+            sampler.sample(1, options=SamplingOptions(length=0))
+        with pytest.raises(InputError, match=r"--steps has no meaning for this bundle.*--length"):
+            sampler.sample(1, options=SamplingOptions(steps=3))
+    assert one.shape == (2, 7, 5)
+    assert watched == [1, 2, 3, 4, 5, 6, 7]
+    np.testing.assert_allclose(longer[:, :7], one, atol=1e-5)
+    np.testing.assert_allclose(apart[0], one[1], atol=1e-5)
+
+
+def test_steps_that_differ_from_the_whole_are_refused(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="whole sequence and its steps differ by"):
+        export(f"{source}:unlike", tmp_path / "r.genx")
+
+
+def test_a_diffusion_model(source: Path, tmp_path: Path) -> None:
+    export(f"{source}:diffusion", tmp_path / "d.genx")
+    bundle = open_bundle(tmp_path / "d.genx")
+    report = verify_bundle(bundle)
+    assert report.passed
+    assert report.loop is not None
+    assert len(report.loop.curve) == 5
+    with bundle.sampler() as sampler:
+        together = next(sampler.sample(3, seed=1, conditions={"label": 2})).output
+        apart = next(sampler.sample(1, seed=1, start=2, conditions={"label": 2})).output
+        watched = list(sampler.watch(3, seed=1, conditions={"label": 2}))
+        other = next(
+            sampler.sample(3, seed=1, conditions={"label": 2}, options=SamplingOptions(guidance=1))
+        ).output
+    np.testing.assert_allclose(apart[0], together[2], rtol=1e-4, atol=1e-3)
+    assert len(watched) == 5
+    np.testing.assert_array_equal(watched[-1].output, together)
+    assert np.abs(other - together).max() > 1e-2
+
+
+def test_a_loop_that_drifts_fails_verify(source: Path, tmp_path: Path) -> None:
+    export(f"{source}:diffusion", tmp_path / "d.genx")
+    bundle = open_bundle(tmp_path / "d.genx")
+    golden = bundle.golden()
+    golden["loop/out/image"][1] += 0.1
+    bundle.golden = lambda: golden  # type: ignore[method-assign]
+    report = verify_bundle(bundle)
+    assert not report.passed
+    with pytest.raises(VerificationError, match=r"the sampling loop .* drifts by"):
+        report.require()

@@ -10,6 +10,7 @@ from genx_runtimes.errors import InputError
 if TYPE_CHECKING:
     from genx_runtimes.bundle import Bundle
     from genx_runtimes.manifest import OutputSpec
+    from genx_runtimes.png import Pixels
     from genx_runtimes.session import SessionOptions
 
 _AMPLIFIED = 8
@@ -22,7 +23,9 @@ def check_picture(path: Path, output: OutputSpec, *, force: bool) -> None:
         InputError: the output is no image, the ending is not .png, or a file is in the way.
     """
     if output.kind != "image":
-        raise InputError(f"the output of this bundle is a {output.kind}, not an image")
+        raise InputError(
+            f"the output of this bundle is {output.noun}, not an image", fix="leave out --picture"
+        )
     if path.suffix != ".png":
         raise InputError(f"{path} ends in {path.suffix!r}", fix="--picture out.png")
     if path.exists() and not force:
@@ -48,21 +51,22 @@ def draw_comparison(
 
     manifest = bundle.manifest
     count = manifest.golden.count
-    rows, outputs, lines = [], {}, []
+    rows: list[Pixels] = []
+    outputs, lines = {}, []
     for variant in manifest.variants:
         with bundle.sampler(backend=backend, precision=variant.name, options=options) as sampler:
-            (batch,) = sampler.sample(
-                count, seed=manifest.golden.seed, batch=min(count, manifest.batch.max)
+            batches = list(
+                sampler.sample(
+                    count, seed=manifest.golden.seed, batch=min(count, manifest.batch.max)
+                )
             )
-        outputs[variant.name] = batch.output
-        rows.append(batch.images())
+        outputs[variant.name] = np.concatenate([batch.output for batch in batches])
+        rows.append(np.concatenate([batch.images() for batch in batches]))
         lines.append(f"row {len(rows)}: {variant.name}")
     first = manifest.variants[0].name
     scale = measure_range(outputs[first], manifest.output.range)
     for name, pixels in zip(list(outputs)[1:], rows[1:], strict=False):
-        difference = np.abs(pixels.astype(np.int16) - rows[0].astype(np.int16)) * _AMPLIFIED
-        # Bright is far off; what is beyond the brightest stays there.
-        rows.append(np.minimum(difference, 255).astype(np.uint8))
+        rows.append(_amplify_difference(pixels, rows[0]))
         psnr = measure_error(outputs[name], outputs[first], scale)[1]
         lines.append(
             f"row {len(rows)}: {_AMPLIFIED} x |{name} - {first}|, {psnr:.1f} dB PSNR on these"
@@ -70,3 +74,19 @@ def draw_comparison(
     with write_whole(path) as file:
         file.write(encode_png(make_grid(np.concatenate(rows), columns=count)))
     return lines
+
+
+def _amplify_difference(pixels: Pixels, others: Pixels) -> Pixels:
+    """Return the difference of (B, H, W, C) pixels: bright is far off, opacity included."""
+    import numpy as np
+
+    from genx_runtimes.images import ALPHA
+
+    top = np.iinfo(pixels.dtype).max
+    apart = np.abs(pixels.astype(np.int32) - others.astype(np.int32)) * _AMPLIFIED
+    if pixels.shape[3] in ALPHA:
+        apart[..., :-1] = np.maximum(apart[..., :-1], apart[..., -1:])
+        apart[..., -1] = top
+    # What is beyond the brightest stays there.
+    shown: Pixels = np.minimum(apart, top).astype(pixels.dtype)
+    return shown

@@ -7,27 +7,45 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from genx_runtimes.manifest import Manifest
+    from genx_runtimes.manifest import BatchBounds, Manifest, OutputKind, OutputSpec
 
-_PICTURES = 64
+# By the output's kind: how many samples, and where to.
+_TRIALS: dict[OutputKind, tuple[int, str]] = {
+    "image": (64, "grid.png"),
+    "audio": (8, "samples.wav"),
+    "sequence": (64, "samples.csv"),
+    "table": (64, "samples.csv"),
+    "text": (1, "-"),
+    "voxels": (64, "samples.npy"),
+    "tensor": (64, "samples.npy"),
+}
+_BALANCED = 16  # texts, where each class is to be seen
+_PROMPT = "The "
 
 
 def suggest_sampling(bundle: Path, manifest: Manifest, *, setting: str = "") -> str:
-    """Return the command that draws a grid, or an array where the output is no image.
+    """Return the command that draws what shows a model best.
 
     Args:
         bundle: where it lies.
         manifest: what it says of itself.
         setting: for `--set`, may be empty.
     """
-    bounds = manifest.batch
-    size = choose_batch(manifest)
-    rest = _PICTURES % size
-    n = _PICTURES if not rest or rest >= bounds.min else max(_PICTURES // size, 1) * size
-    ending, stem = (".png", "grid") if manifest.output.kind == "image" else (".npy", "samples")
-    path = f"{'balanced' if setting else stem}{ending}"
-    fixed = f" --set {shlex.quote(setting)}" if setting else ""
-    return f"genx sample {quote(bundle)} -n {n}{fixed} -o {path}"
+    from genx_runtimes.sampling_specs import TokensSpec
+
+    if manifest.sampler.kind == "translate":
+        return f"genx translate {quote(bundle)} picture.png -o out.png"
+    wanted, path = _TRIALS[manifest.output.kind]
+    if setting:
+        wanted = max(wanted, _BALANCED)
+        path = f"balanced{Path(path).suffix or '.txt'}"
+    words = ["genx", "sample", str(bundle), "-n", str(_fit(wanted, manifest.batch))]
+    if setting:
+        words += ["--set", setting]
+    if isinstance(manifest.sampler, TokensSpec) and manifest.output.kind == "text":
+        prompt = _choose_prompt(manifest.output, manifest.sampler.stop)
+        words += ["--prompt", prompt] if prompt else []
+    return shlex.join([*words, "-o", path])
 
 
 def choose_batch(manifest: Manifest) -> int:
@@ -38,3 +56,25 @@ def choose_batch(manifest: Manifest) -> int:
 def quote(path: Path) -> str:
     """Return a path as a shell takes it."""
     return shlex.quote(str(path))
+
+
+def _fit(wanted: int, bounds: BatchBounds) -> int:
+    """Return a number of samples near what is wanted that the bundle's batches can make up."""
+    size = max(bounds.min, min(16, bounds.max))
+    if wanted <= size:
+        return max(wanted, bounds.min)
+    rest = wanted % size
+    return wanted if not rest or rest >= bounds.min else wanted - rest
+
+
+def _choose_prompt(output: OutputSpec, stop: tuple[int, ...]) -> str:
+    """Return a beginning that the vocabulary can write; empty where there is none."""
+    from genx_runtimes.errors import InputError
+    from genx_runtimes.text import encode_text
+
+    try:
+        encode_text(_PROMPT, output.vocabulary)
+    except InputError:
+        letters = (t for i, t in enumerate(output.vocabulary) if t.isalpha() and i not in stop)
+        return next(letters, "")
+    return _PROMPT

@@ -46,6 +46,11 @@ class Sink:
         if not (self.json or self.quiet):
             typer.echo(text)
 
+    def give(self, text: str) -> None:
+        """Print what the command was asked to print on stdout, `--quiet` or not, as it is."""
+        if not self.json:
+            typer.echo(text, nl=False)
+
     def warn(self, text: str) -> None:
         """Print a warning for people on stderr."""
         if not (self.json or self.quiet):

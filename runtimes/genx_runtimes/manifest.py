@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, get_args
 import msgspec
 
 from genx_runtimes.errors import FormatVersionError, ManifestError, suggest
-from genx_runtimes.sampling_specs import FeedforwardSpec, SamplerSpec, TranslateSpec
+from genx_runtimes.sampling_specs import FeedforwardSpec, SamplerSpec, TokensSpec, TranslateSpec
 
 FORMAT = "genx-bundle"
 FORMAT_VERSION = 1
@@ -123,6 +123,12 @@ class OutputSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     columns: tuple[str, ...] = ()
     vocabulary: tuple[str, ...] = ()
 
+    @property
+    def noun(self) -> str:
+        """The kind as a sentence has it: `an image`, `audio`, `a table`."""
+        articles = {"image": "an ", "sequence": "a ", "table": "a ", "tensor": "a "}
+        return articles.get(self.kind, "") + self.kind
+
 
 class VariantSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The components at one precision and form, what they keep to, and what was measured."""
@@ -220,6 +226,22 @@ def decode_manifest(data: bytes) -> Manifest:
     return manifest
 
 
+def check_output(output: OutputSpec) -> list[str]:
+    """List what an output contract lacks or contradicts."""
+    problems = []
+    if output.kind in ("image", "audio") and (
+        output.range is None or not output.range[0] < output.range[1]
+    ):
+        problems.append(f"an {output.kind} output needs a range [low, high] with low < high")
+    if output.kind == "audio" and not 1 <= (output.sample_rate or 0) < 2**31:
+        problems.append(f"an audio output needs a sample_rate in Hz, got {output.sample_rate}")
+    if output.kind == "text" and not output.vocabulary:
+        problems.append("a text output needs a vocabulary: the text of each token")
+    if len(set(output.columns)) != len(output.columns):
+        problems.append(f"columns {list(output.columns)} have a name twice")
+    return problems
+
+
 def _contradictions(manifest: Manifest) -> list[str]:
     """List what JSON types alone cannot exclude."""
     problems = []
@@ -241,12 +263,11 @@ def _contradictions(manifest: Manifest) -> list[str]:
     one_pass = isinstance(manifest.sampler, FeedforwardSpec | TranslateSpec)
     if one_pass and manifest.output.name not in [t.name for t in run[0].outputs]:
         problems.append(f"output {manifest.output.name!r} is no output of {run[0].name!r}")
-    if manifest.output.kind in ("image", "audio") and (
-        manifest.output.range is None or not manifest.output.range[0] < manifest.output.range[1]
-    ):
-        problems.append(
-            f"an {manifest.output.kind} output needs a range [low, high] with low < high"
-        )
+    problems += check_output(manifest.output)
+    if isinstance(manifest.sampler, TokensSpec) and manifest.output.kind == "text":
+        drawn, known = run[0].outputs[0].shape[-1], len(manifest.output.vocabulary)
+        if drawn != known:
+            problems.append(f"{run[0].name!r} knows {drawn} tokens, the vocabulary has {known}")
     priors = [p.name for p in manifest.priors]
     needed = {t.name for component in run for t in component.inputs if t.role == "prior"}
     if sorted(priors) != sorted(needed):

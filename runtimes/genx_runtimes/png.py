@@ -14,16 +14,26 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
+Pixels = NDArray[np.unsignedinteger]  # uint8 or uint16
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_COLOUR_TYPES = {1: 0, 3: 2, 4: 6}  # channels: greyscale, truecolour, truecolour with alpha
+# Channels: greyscale, greyscale with alpha, truecolour, truecolour with alpha.
+_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 
 
-def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """Return (H, W, C) uint8 pixels, C = 1, 3 or 4, as a PNG file of 8 bits a channel."""
+def encode_png(pixels: Pixels) -> bytes:
+    """Return pixels as a PNG file of as many bits a channel as they have.
+
+    Args:
+        pixels: (H, W, C), uint8 or uint16; C is 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA).
+    """
     height, width, channels = pixels.shape
-    rows = np.zeros((height, 1 + width * channels), dtype=np.uint8)  # each begins with filter 0
-    rows[:, 1:] = pixels.reshape(height, -1)
-    header = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
+    bits = pixels.itemsize * 8
+    values = pixels if bits == 8 else pixels.astype(">u2").view(np.uint8)
+    values = values.reshape(height, -1)
+    rows = np.zeros((height, 1 + values.shape[1]), dtype=np.uint8)  # each begins with filter 0
+    rows[:, 1:] = values
+    header = struct.pack(">IIBBBBB", width, height, bits, _COLOUR_TYPES[channels], 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b""))
     return _SIGNATURE + b"".join(_chunk(kind, data) for kind, data in chunks)
 

@@ -14,10 +14,13 @@ from genx_runtimes.errors import BackendError, InputError
 from genx_runtimes.images import to_pixels
 from genx_runtimes.latents import LatentSource, check_indices
 from genx_runtimes.manifest import BatchBounds, Manifest, OutputSpec
+from genx_runtimes.png import Pixels
 from genx_runtimes.samplers import find_sampler
 from genx_runtimes.samplers.feedforward import sample_ahead
 from genx_runtimes.samplers.loop import Draw, LoopModel, SamplingOptions
+from genx_runtimes.sampling_specs import TokensSpec
 from genx_runtimes.session import Array, Closing, Session
+from genx_runtimes.text import to_texts
 
 _DEFAULTS = SamplingOptions()
 
@@ -31,20 +34,40 @@ class Batch:
         feeds: the inputs that made them, an array (B, ...) for each prior.
         output: what the model returned, (B, ...), in the model's own range.
         spec: the output contract.
+        stop: tokens that end a text.
     """
 
     start: int
     feeds: Mapping[str, Array]
     output: Array
     spec: OutputSpec
+    stop: tuple[int, ...] = ()
 
-    def images(self) -> NDArray[np.uint8]:
-        """Return the samples as pixels, (B, H, W, C) uint8; C is 1, 3 or 4.
+    def images(self) -> Pixels:
+        """Return the samples as pixels, (B, H, W, C), C of 1 to 4, uint8, or uint16 of 16 bits.
 
         Raises:
             InputError: the bundle's output is not an image.
         """
         return to_pixels(self.output, self.spec)
+
+    def waves(self) -> NDArray[np.int16]:
+        """Return the samples as 16-bit PCM, (B, samples, channels) int16.
+
+        Raises:
+            InputError: the bundle's output is not audio.
+        """
+        from genx_runtimes.audio import to_waves
+
+        return to_waves(self.output, self.spec)
+
+    def texts(self) -> list[str]:
+        """Return the samples as B texts.
+
+        Raises:
+            InputError: the bundle's output is not text.
+        """
+        return to_texts(self.output, self.spec, self.stop)
 
 
 class Sampler(Closing):
@@ -209,7 +232,14 @@ class Sampler(Closing):
                 f"breaks the model",
                 fix="genx verify shows where it starts",
             )
-        return Batch(start=first, feeds=draw.feeds, output=output, spec=self.manifest.output)
+        sampler = self.manifest.sampler
+        return Batch(
+            start=first,
+            feeds=draw.feeds,
+            output=output,
+            spec=self.manifest.output,
+            stop=sampler.stop if isinstance(sampler, TokensSpec) else (),
+        )
 
     def _check_batch(self, batch: int, n: int) -> int:
         """Return the size of a pass: `batch`, or `n` if that is smaller."""

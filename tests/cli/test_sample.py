@@ -112,7 +112,12 @@ def test_json_and_quiet(genx: Run, tiny: Path) -> None:
             2,
             "unknown backend 'onnxruntim'; did you mean 'onnxruntime'",
         ),
-        (("-o", "x.jpg"), 2, "error: x.jpg ends in '.jpg'; write grid.png, out.npy, or a folder"),
+        (
+            ("-o", "x.jpg"),
+            2,
+            "error: x.jpg ends in '.jpg', the output of this bundle is an image; "
+            "write NAME.png, NAME.npy or a folder",
+        ),
         (("-o", "no/x.png"), 1, "error: cannot write no/x.png: there is no folder no; mkdir -p no"),
         (("-o", "kept.txt/x.png"), 1, "error: cannot write kept.txt/x.png: Not a directory"),
         (("-o", "kept.png"), 2, "error: kept.png exists already; --force replaces it"),
@@ -150,7 +155,8 @@ def test_tensors_are_no_pictures(genx: Run) -> None:
     done = genx("sample", DATA / "tiny_codes.genx", "-o", "x.png")
     assert done.code == 2
     assert done.err == (
-        "error: the output of this bundle is a tensor, not an image; write an array: -o x.npy\n"
+        "error: x.png ends in '.png', the output of this bundle is a tensor; write NAME.npy or a "
+        "folder\n"
     )
 
 

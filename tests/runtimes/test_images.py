@@ -35,8 +35,8 @@ def test_what_is_no_image() -> None:
     tensor = OutputSpec(name="x", kind="tensor")
     with pytest.raises(InputError, match=r"is a tensor, not an image; write it as an array"):
         to_pixels(np.zeros((1, 1, 2, 2)), tensor)
-    for shape in ((1, 2, 4, 4), (1, 3, 4), (4, 4)):
-        with pytest.raises(InputError, match=r"an image has shape \(B, 1\|3\|4, H, W\)"):
+    for shape in ((1, 5, 4, 4), (1, 3, 4), (4, 4)):
+        with pytest.raises(InputError, match=r"an image has shape \(B, 1 to 4, H, W\)"):
             to_pixels(np.zeros(shape), SIGNED)
 
 

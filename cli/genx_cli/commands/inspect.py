@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from genx_cli.options import AsJson, BundlePath, Quiet
 from genx_cli.sink import open_sink
-
-if TYPE_CHECKING:
-    from genx_runtimes.manifest import OutputSpec, Prior, TensorSpec
 
 
 def inspect(
@@ -34,6 +31,12 @@ def inspect(
         tell_engines(open_sink(json=json, quiet=quiet), bundle)
         return
 
+    from genx_cli.descriptions import (
+        describe_output,
+        describe_port,
+        describe_prior,
+        describe_sampler,
+    )
     from genx_cli.next_steps import suggest_sampling
     from genx_runtimes.bundle import open_bundle
 
@@ -45,14 +48,16 @@ def inspect(
     if manifest.description:
         sink.say(f"  {manifest.description}")
     sink.say(f"  bundle {opened.digest[:16]}, batch {manifest.batch.min} to {manifest.batch.max}")
-    sink.say("draws")
+    if manifest.priors:
+        sink.say("draws")
     for prior in manifest.priors:
-        sink.say(f"  {_describe_prior(prior)}")
-    sink.say(f"makes\n  {_describe_output(manifest.output)}")
+        sink.say(f"  {describe_prior(prior)}")
+    sink.say(f"runs\n  {describe_sampler(manifest.sampler)}")
+    sink.say(f"makes\n  {describe_output(manifest.output)}")
     sink.say("components")
     for component in manifest.components:
         ports = (
-            ", ".join(map(_describe_port, side)) for side in (component.inputs, component.outputs)
+            ", ".join(map(describe_port, side)) for side in (component.inputs, component.outputs)
         )
         sink.say(f"  {component.name}: " + " -> ".join(ports))
     sink.say("variants")
@@ -67,32 +72,11 @@ def inspect(
             psnr = variant.quality.get("psnr_db")
             close = "" if psnr is None else f", {psnr:.1f} dB mean PSNR on fresh samples"
             sink.say(f"    {variant.form} form{close}")
+        if variant.loop_tolerance is not None:
+            drift = variant.quality.get("loop_error", 0.0)
+            sink.say(f"    whole loop {drift:.1e}, allowed {variant.loop_tolerance:.0e}")
         for name, layers in variant.kept.items():
             sink.say(f"    {name}: {', '.join(layers)} stayed in fp32")
     sink.say("made by\n  " + ", ".join(f"{name} {v}" for name, v in manifest.made_by.items()))
     sink.say(f"next: {suggest_sampling(bundle, manifest)}")
     sink.finish({"digest": opened.digest, "manifest": msgspec.to_builtins(manifest)})
-
-
-def _describe_prior(prior: Prior) -> str:
-    from genx_runtimes.manifest import CategoricalPrior, ConstantPrior, UniformPrior
-
-    if isinstance(prior, CategoricalPrior):
-        labels = ", ".join(prior.labels) or f"0 to {prior.classes - 1}"
-        return f"{prior.name}: one of {prior.classes} classes ({labels})"
-    shape = " x ".join(map(str, prior.shape)) or "1"
-    if isinstance(prior, ConstantPrior):
-        return f"{prior.name}: {prior.value:g} unless set, {prior.low:g} to {prior.high:g}"
-    if isinstance(prior, UniformPrior):
-        return f"{prior.name}: {shape} uniform values in {prior.low:g} to {prior.high:g}"
-    return f"{prior.name}: {shape} standard normal values"
-
-
-def _describe_output(output: OutputSpec) -> str:
-    if output.range is None:
-        return f"{output.name}: {output.kind}"
-    return f"{output.name}: {output.kind}, values {output.range[0]:g} to {output.range[1]:g}"
-
-
-def _describe_port(port: TensorSpec) -> str:
-    return f"{port.name} {port.dtype}({', '.join(map(str, port.shape))})"

@@ -1,4 +1,4 @@
-"""`genx sample`: draw from a bundle into a picture, a folder of pictures, or an array."""
+"""`genx sample`: draw from a bundle into a file, a folder with a file a sample, or the terminal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,11 @@ def sample(  # noqa: PLR0913 - one parameter a flag
     output_path: Annotated[
         Path,
         typer.Option(
-            "-o", "--out", metavar="PATH", help="grid.png, out.npy, or dir/ for a PNG a sample."
+            "-o",
+            "--out",
+            metavar="PATH",
+            help="grid.png, NAME.wav, .csv, .txt or .jsonl, as the output is; NAME.npy and dir/, a "
+            "file a sample, of any; - prints text.",
         ),
     ],
     n: Annotated[int, typer.Option("-n", help="How many samples.")] = 16,
@@ -111,9 +115,10 @@ def sample(  # noqa: PLR0913 - one parameter a flag
     """Draw samples. Sample i of a seed is the same in any batch size, on any device."""
     from genx_cli.engines import settle_engine, warn_once
     from genx_cli.next_steps import choose_batch
-    from genx_cli.writers import find_writer
+    from genx_cli.writers import TERMINAL, find_writer
     from genx_runtimes.bundle import open_bundle
     from genx_runtimes.samplers.loop import SamplingOptions
+    from genx_runtimes.text import join_texts
 
     sink = open_sink(json=json, quiet=quiet)
     opened = open_bundle(bundle)
@@ -151,21 +156,25 @@ def sample(  # noqa: PLR0913 - one parameter a flag
         batches = _draw(sampler, n, start, interpolate, conditions, common)
         with sink.progress(f"sampling {opened.manifest.name}", n) as progress:
             written = write(_count(batches, progress.advance))
-    notes = warn_once(sink, engine.notes)
-    sink.say(f"wrote {output_path}: {n} samples of seed {seed} from {opened.manifest.name}")
-    if explain:
-        sink.say(f"  drawn by {engine.reason}")
-    others = len(list(output_path.iterdir())) - len(written) if output_path.is_dir() else 0
-    if others:
-        sink.warn(f"{output_path} holds {others} other files; they are as they were")
-    _tell_next(sink, bundle, opened.manifest, conditions, walked=interpolate is not None)
+    notes = [*warn_once(sink, engine.notes), *written.notes]
+    for note in written.notes:
+        sink.warn(note)
+    if output_path == TERMINAL:
+        sink.give(join_texts(written.texts, start))
+    else:
+        sink.say(f"wrote {output_path}: {n} samples of seed {seed} from {opened.manifest.name}")
+        if explain:
+            sink.say(f"  drawn by {engine.reason}")
+        _tell_others(sink, output_path, len(written.files))
+        _tell_next(sink, bundle, opened.manifest, conditions, walked=interpolate is not None)
     sink.finish(
         {
             "path": str(output_path),
             "n": n,
             "seed": seed,
             "start": start,
-            "files": written,
+            "files": written.files,
+            **({"texts": written.texts} if written.texts else {}),
             "engine": engine.reason,
             "notes": notes,
         }
@@ -206,6 +215,12 @@ def _count(batches: Iterator[Batch], advance: Callable[[int], None]) -> Iterator
     for batch in batches:
         yield batch
         advance(len(batch.output))
+
+
+def _tell_others(sink: Sink, path: Path, written: int) -> None:
+    others = len(list(path.iterdir())) - written if path.is_dir() else 0
+    if others:
+        sink.warn(f"{path} holds {others} other files; they are as they were")
 
 
 def _tell_next(

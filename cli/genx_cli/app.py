@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from genx_cli.failures import UsageError, exit_code, report_failure
+from genx_cli.failures import UsageError, exit_code, report_failure, report_lost_output
 from genx_cli.sink import open_sink
 from genx_runtimes.version import __version__
 
@@ -62,6 +62,10 @@ class _Group(TyperGroup):
         except (UsageError, typer.Abort, KeyboardInterrupt) as err:
             report_failure(err)
             code = exit_code(err)
+        except OSError as err:
+            if err.filename is not None or "--debug" in (sys.argv[1:] if args is None else args):
+                raise
+            code = report_lost_output(err)
         if standalone_mode:
             sys.exit(code)
         return code

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from contextlib import suppress
 from typing import cast
 
 import typer
@@ -52,6 +55,20 @@ def report_failure(err: BaseException) -> None:
     else:
         lines = (f"{message}; {fix}" if fix else message).splitlines()
         typer.echo("error: " + " ".join(filter(None, map(str.strip, lines))), err=True)
+
+
+def report_lost_output(err: OSError) -> int:
+    """Say that what was printed could not be written, to a full disk perhaps; return the exit code.
+
+    What still waits to be written goes nowhere: at the exit it would fail once more.
+    """
+    with suppress(OSError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    with suppress(OSError):
+        typer.echo(f"error: the output cannot be written: {err.strerror or err}", err=True)
+    return 1
 
 
 def _explain_usage(err: typer.BadParameter) -> tuple[str, str]:

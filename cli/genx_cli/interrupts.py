@@ -27,8 +27,8 @@ def end_process(code: int | None) -> NoReturn:
     if threading.active_count() == 1:
         atexit._run_exitfuncs()
         try:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in filter(None, (sys.stdout, sys.stderr)):  # None: closed by the caller
+                stream.flush()
         except OSError:
             sys.exit(code)
         os._exit(code or 0)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from genx_export.bundle_contents import assemble_bundle, collect_golden, collect_loop
 from genx_export.bundle_writer import check_target, write_bundle
+from genx_export.contract import check_contract
 from genx_export.disk_files import DiskFiles
 from genx_export.feeding import FedComponent, feed_components, run_model_loop
 from genx_export.flags import parse_batch, parse_output, parse_prior
@@ -24,12 +25,7 @@ from genx_export.quantisation.material import count_samples, draw_from_model
 from genx_export.quantisation.recipe import QuantisationRecipe
 from genx_export.report import ComponentReport, ExportReport
 from genx_export.sources import SourceRequest, load_source
-from genx_export.verification import (
-    add_loop_check,
-    check_contract,
-    check_independence,
-    verify_components,
-)
+from genx_export.verification import add_loop_check, check_independence, verify_components
 from genx_runtimes.errors import InputError, SourceError
 from genx_runtimes.latents import LatentSource
 from genx_runtimes.manifest import BatchBounds, OutputSpec

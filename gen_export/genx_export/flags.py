@@ -1,8 +1,10 @@
 """The short notation for priors, outputs and batch bounds, as used on the command line.
 
-z=normal:100            label=categorical:10          image:-1..1       1:64
-z=normal:100x1x1        label=categorical:cat,dog     tensor
-c=uniform:2:-1..1       code=one_hot:10
+z=normal:100            label=categorical:10          image:-1..1           1:64
+z=normal:100x1x1        label=categorical:cat,dog     image:0..1:NHW:16
+c=uniform:2:-1..1       code=one_hot:10               audio:-1..1:16000
+                                                      table:age,income
+                                                      tensor
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ from genx_runtimes.manifest import (
 )
 
 _PRIOR_KINDS = ("normal", "uniform", "categorical", "one_hot")
-_RANGED = ("image", "audio")
 _OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
 
 
@@ -63,25 +64,71 @@ def parse_prior(text: str) -> Prior:
 
 
 def parse_output(text: str) -> OutputSpec:
-    """Parse `[NAME=]KIND[:LOW..HIGH]`.
+    """Parse `[NAME=]KIND...`.
+
+    The forms are `image:LOW..HIGH[:NHW][:16]`, `audio:LOW..HIGH:HERTZ`, `sequence[:COLUMN,...]`,
+    `table[:COLUMN,...]`, `voxels` and `tensor`; a text needs a vocabulary, and so a recipe.
 
     Raises:
         InputError: not of that form.
     """
-    head, _, limits = text.partition(":")
+    head, *fields = text.split(":")
     name, _, word = head.rpartition("=")
     kind = _check_kind(word)
-    if kind not in _RANGED:
-        if limits:
-            raise InputError(f"--output {text!r}: a {kind} has no range", fix=f"--output {kind}")
-        return OutputSpec(name=name or "output", kind=kind)
-    if not limits:
-        raise InputError(f"--output {text!r} lacks the value range", fix=f"--output {kind}:-1..1")
+    if kind == "image":
+        return _parse_image(name or kind, fields, text)
+    if kind == "audio":
+        return _parse_audio(name or kind, fields, text)
+    if kind == "text":
+        raise InputError(
+            f"--output {text!r}: a text needs the vocabulary, which does not fit here",
+            fix="write a recipe: docs/recipe.md",
+        )
+    if kind in ("sequence", "table") and len(fields) == 1:
+        columns = tuple(fields[0].split(","))
+        if not all(columns) or len(set(columns)) != len(columns):
+            raise InputError(f"--output {text!r} needs a name for each value, each once")
+        return OutputSpec(name=name or "output", kind=kind, columns=columns)
+    if fields:
+        raise InputError(
+            f"--output {text!r}: {', '.join(map(repr, fields))} has no meaning for {word}",
+            fix=f"--output {kind}",
+        )
+    return OutputSpec(name=name or "output", kind=kind)
+
+
+def _parse_image(name: str, fields: list[str], text: str) -> OutputSpec:
+    if not fields or not fields[0]:
+        raise InputError(f"--output {text!r} lacks the value range", fix="--output image:-1..1")
+    limits, *rest = fields
+    known = ("NCHW", "NHW", "8", "16")
+    wrong = [word for word in rest if word not in known]
+    layouts = [word for word in rest if word in ("NCHW", "NHW")]
+    depths = [word for word in rest if word in ("8", "16")]
+    if wrong or len(layouts) > 1 or len(depths) > 1:
+        raise InputError(
+            f"--output {text!r} is not image:LOW..HIGH[:NHW][:16]",
+            fix="--output image:0..1:16 for 16 bits a channel, image:0..1:NHW for (B, H, W)",
+        )
     return OutputSpec(
-        name=name or kind,
-        kind=kind,
+        name=name,
+        kind="image",
         range=_parse_range(limits, text),
-        layout="NCHW" if kind == "image" else None,
+        layout="NHW" if layouts == ["NHW"] else "NCHW",
+        bits=16 if depths == ["16"] else 8,
+    )
+
+
+def _parse_audio(name: str, fields: list[str], text: str) -> OutputSpec:
+    if len(fields) != 2 or not fields[1].isdecimal() or not int(fields[1]):
+        raise InputError(
+            f"--output {text!r} is not audio:LOW..HIGH:HERTZ", fix="--output audio:-1..1:16000"
+        )
+    return OutputSpec(
+        name=name,
+        kind="audio",
+        range=_parse_range(fields[0], text),
+        sample_rate=int(fields[1]),
     )
 
 

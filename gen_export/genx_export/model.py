@@ -95,7 +95,7 @@ class ModelSpec:
     Args:
         module: the model.
         priors: as in a recipe: {"z": "normal:100", "label": "categorical:10"}.
-        output: as in `--output`: "image:-1..1".
+        output: as in `--output`: "image:-1..1"; or the fields of a recipe's `[output]`.
         family: a name in `genx_export.families.FAMILIES`.
         sampler: fields of the family's loop, as in a recipe's `[sampler]`.
         name: the bundle's name.
@@ -104,7 +104,7 @@ class ModelSpec:
 
     module: nn.Module
     priors: Mapping[str, str] = field(default_factory=dict)
-    output: str | None = None
+    output: str | Mapping[str, object] | None = None
     family: str | None = None
     sampler: Mapping[str, object] = field(default_factory=dict)
     name: str | None = None

@@ -12,57 +12,22 @@ from msgspec import structs
 from genx_export.feeding import FedComponent
 from genx_runtimes.backends import open_session
 from genx_runtimes.errors import SourceError, TraceError, VerificationError
-from genx_runtimes.manifest import BatchBounds, ComponentSpec, Manifest, OutputSpec
+from genx_runtimes.manifest import (
+    BatchBounds,
+    ComponentSpec,
+    Manifest,
+    OutputSpec,
+    find_contradictions,
+)
 from genx_runtimes.session import Array
 from genx_runtimes.verify import choose_batches, compare_component, measure_range
 from genx_runtimes.verify_loop import LoopCheck, check_loop
 
-_CHANNELS = (1, 3, 4)
 # Rounding of 1e-6 a step grows in a loop; what a loop decides (a token) may flip at a boundary.
 LOOP_TOLERANCE = 1e-3
 FLIP_TOLERANCE = 0.25
 # Another batch size changes rounding (1e-6 of the range and less); company changes much more.
 _INDEPENDENT = 1e-4
-
-
-def check_contract(contract: OutputSpec, samples: Array, *, given: OutputSpec | None) -> list[str]:
-    """Compare the output contract with what the original model returned.
-
-    Returns:
-        warnings: values outside the range; an output that looks like an image and isn't called so.
-
-    Raises:
-        SourceError: an image contract on what is no image, or outputs that are not finite.
-    """
-    output = samples.astype(np.float64)
-    if not np.isfinite(output).all():
-        raise SourceError(
-            f"the original model's output {contract.name!r} holds NaN or infinity",
-            fix="check the weights and the prior",
-        )
-    is_image = output.ndim == 4 and output.shape[1] in _CHANNELS
-    if contract.kind == "image" and contract.range is not None:
-        if not is_image:
-            shape = ", ".join(map(str, output.shape[1:]))
-            raise SourceError(
-                f"output {contract.name!r} has shape (B, {shape}), an image has (B, 1|3|4, H, W)",
-                fix="reshape it in forward(), or give --output tensor",
-            )
-        low, high = contract.range
-        slack = (high - low) * 1e-3
-        outside = float(np.mean((output < low - slack) | (output > high + slack)))
-        if outside:
-            return [
-                f"{outside:.1%} of the output lies outside {low:g}..{high:g} (it spans "
-                f"{output.min():.3g}..{output.max():.3g}) and is cut off in pictures"
-            ]
-    elif is_image and given is None:
-        channels, height, width = output.shape[1:]
-        return [
-            f"the output looks like images ({channels} x {height} x {width}): with "
-            f"--output image:-1..1 (or 0..1) genx draws them"
-        ]
-    return []
 
 
 def check_independence(fed: FedComponent, bounds: BatchBounds) -> None:
@@ -129,8 +94,11 @@ def add_loop_check(
     """Run the exported graphs through the whole sampling loop; state the tolerance, and the error.
 
     Raises:
+        SourceError: parts of the model contradict each other, a vocabulary and its logits perhaps.
         VerificationError: the samples are off by more than the tolerance.
     """
+    for problem in find_contradictions(manifest):
+        raise SourceError(problem, fix="see docs/bundle.md")
     base = manifest.variants[0]
     check = run_loop_check(manifest, graphs, golden)
     tolerance = FLIP_TOLERANCE if check.discrete else LOOP_TOLERANCE

@@ -221,7 +221,7 @@ def decode_manifest(data: bytes) -> Manifest:
         manifest = msgspec.json.decode(data, type=Manifest)
     except msgspec.MsgspecError as err:
         raise ManifestError(f"{MANIFEST_PATH}: {err}") from err
-    for problem in _contradictions(manifest):
+    for problem in find_contradictions(manifest):
         raise ManifestError(f"{MANIFEST_PATH}: {problem}")
     return manifest
 
@@ -242,7 +242,7 @@ def check_output(output: OutputSpec) -> list[str]:
     return problems
 
 
-def _contradictions(manifest: Manifest) -> list[str]:
+def find_contradictions(manifest: Manifest) -> list[str]:
     """List what JSON types alone cannot exclude."""
     problems = []
     if not re.fullmatch(r"[A-Za-z0-9._-]+", manifest.name):

@@ -58,6 +58,15 @@ def test_outputs() -> None:
     assert parse_output("image:-1..1") == image
     assert parse_output("x=image:0..255").name == "x"
     assert parse_output("tensor") == OutputSpec(name="output", kind="tensor")
+    deep = parse_output("image:0..1:NHW:16")
+    assert (deep.layout, deep.bits) == ("NHW", 16)
+    assert parse_output("image:0..1:16").layout == "NCHW"
+    assert parse_output("a=audio:-1..1:16000") == OutputSpec(
+        name="a", kind="audio", range=(-1.0, 1.0), sample_rate=16000
+    )
+    assert parse_output("table:age,income").columns == ("age", "income")
+    assert parse_output("sequence").columns == ()
+    assert parse_output("v=voxels") == OutputSpec(name="v", kind="voxels")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +75,15 @@ def test_outputs() -> None:
         ("image", "lacks the value range; --output image:-1..1"),
         ("imag:-1..1", "unknown output kind 'imag'; did you mean 'image'?"),
         ("image:1", "'1' is not a range"),
-        ("tensor:0..1", "a tensor has no range"),
+        ("image:0..1:12", "is not image:LOW..HIGH[:NHW][:16]; --output image:0..1:16 for 16 bits"),
+        ("image:0..1:8:16", "is not image:LOW..HIGH"),
+        ("audio:-1..1", "is not audio:LOW..HIGH:HERTZ; --output audio:-1..1:16000"),
+        ("audio:-1..1:0", "is not audio:LOW..HIGH:HERTZ"),
+        ("audio:1..-1:16000", "'1..-1' is not a range"),
+        ("table:a,a", "needs a name for each value, each once"),
+        ("sequence:a,", "needs a name for each value"),
+        ("text", "a text needs the vocabulary, which does not fit here; write a recipe"),
+        ("tensor:0..1", "'0..1' has no meaning for tensor; --output tensor"),
     ],
 )
 def test_bad_outputs(text: str, message: str) -> None:

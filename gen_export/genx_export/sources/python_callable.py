@@ -14,6 +14,7 @@ from types import ModuleType
 import torch
 from torch import nn
 
+from genx_export.contract import read_output
 from genx_export.families import Family, find_family
 from genx_export.flags import parse_output, parse_prior
 from genx_export.model import LoadedModel, ModelSpec
@@ -22,6 +23,7 @@ from genx_export.sources.request import SourceRequest
 from genx_export.torch_component import ModuleComponent
 from genx_export.weights import apply_weights, check_tensors, load_weights
 from genx_runtimes.errors import GenxError, SourceError, suggest
+from genx_runtimes.manifest import OutputSpec
 
 Build = Callable[[], object]
 
@@ -44,10 +46,18 @@ def load_callable(source: str, request: SourceRequest) -> LoadedModel:
         components=components,
         output_names=family.name_outputs(sampler),
         priors=request.merge_priors(parsed),
-        output=request.output or (parse_output(spec.output) if spec.output else None),
+        output=request.output or _read_output(source, spec.output),
         description=spec.description,
         reference=f"torch {torch.__version__}",
         warnings=tuple(warnings),
+    )
+
+
+def _read_output(source: str, given: str | Mapping[str, object] | None) -> OutputSpec | None:
+    if not given:
+        return None
+    return (
+        parse_output(given) if isinstance(given, str) else read_output(given, f"{source}: output")
     )
 
 

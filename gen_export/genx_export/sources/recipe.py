@@ -33,12 +33,13 @@ from pathlib import Path
 import msgspec
 import torch
 
+from genx_export.contract import read_output
 from genx_export.families import find_family
 from genx_export.model import LoadedModel
 from genx_export.sources.python_callable import build_model, cut_components, find_callable
 from genx_export.sources.request import SourceRequest
 from genx_runtimes.errors import SourceError
-from genx_runtimes.manifest import OutputSpec, Prior
+from genx_runtimes.manifest import Prior
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -66,7 +67,7 @@ class _Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     weights_key: str | None = None
     weights_prefix: str = ""
     priors: dict[str, dict[str, object]] = {}
-    output: OutputSpec | None = None
+    output: dict[str, object] = {}
     components: dict[str, _Call] = {}
     sampler: dict[str, object] = {}
 
@@ -97,6 +98,8 @@ def load_recipe(source: str, request: SourceRequest) -> LoadedModel:
     calls = {name: recipe.components.get(name, _Call()).call for name in family.calls}
     outputs = {name: c.outputs for name, c in recipe.components.items() if c.outputs}
     own = tuple(_to_prior(folder / RECIPE, n, fields) for n, fields in recipe.priors.items())
+    given = recipe.output
+    own_output = read_output(given, f"{folder / RECIPE}: output") if given else None
     components = cut_components(
         spec.module,
         family,
@@ -111,7 +114,7 @@ def load_recipe(source: str, request: SourceRequest) -> LoadedModel:
         components=components,
         output_names={**family.name_outputs(sampler), **outputs},
         priors=request.merge_priors(own),
-        output=request.output or recipe.output,
+        output=request.output or own_output,
         description=recipe.description,
         reference=f"torch {torch.__version__}",
         warnings=tuple(warnings),

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -30,8 +32,11 @@ from genx_runtimes.manifest import (
     UniformPrior,
     VariantSpec,
 )
-from genx_runtimes.sampling_specs import FeedforwardSpec
+from genx_runtimes.samplers import find_sampler
+from genx_runtimes.samplers.loop import Draw, LoopModel, SamplingOptions
+from genx_runtimes.sampling_specs import FeedforwardSpec, SamplerSpec, StateSpec, TokensSpec
 from genx_runtimes.session import Array
+from genx_runtimes.verify_loop import LOOP
 
 DATA = Path(__file__).parent / "data"
 HEADER = '<ir_version: 10, opset_import: ["" : 20]>'
@@ -62,6 +67,20 @@ CODES = """g (float[batch,3] category, float[batch,2] style) => (float[batch,5] 
     output = Gemm(code, w, b)
 }"""
 
+STEP = """g (int64[batch] token, int64[batch] position, float[batch,6] h)
+    => (float[batch,12] logits, float[batch,6] next_h) {
+    row = Gather(embedding, token)
+    one = Constant<value_ints=[1]>()
+    place = Cast<to=1>(position)
+    column = Unsqueeze(place, one)
+    far = Gemm(column, u)
+    near = Gemm(h, w)
+    next_h = Sum(row, far, near)
+    bent = Tanh(next_h)
+    logits = Gemm(bent, v, b)
+}"""
+VOCABULARY = ("", " ", ".", "T", "h", "e", "a", "n", "\u00f6", "r", "s", "t")
+
 
 def make_graph(text: str, **shapes: tuple[int, ...]) -> bytes:
     """Return a graph with small random weights of the given shapes."""
@@ -84,26 +103,43 @@ def run(model: bytes, feeds: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def make_bundle(
-    name: str, family: str, graphs: Mapping[str, bytes], priors: Sequence[Prior], output: OutputSpec
+    name: str,
+    family: str,
+    graphs: Mapping[str, bytes],
+    priors: Sequence[Prior],
+    output: OutputSpec,
+    *,
+    sampler: SamplerSpec | None = None,
+    looped: Mapping[str, Array] = MappingProxyType({}),
+    folder: Path = DATA,
 ) -> None:
-    """Write one bundle; the first graph is sampled and the others are fed by its outputs."""
-    available: dict[str, Array] = LatentSource(priors, 0).draw(range(COUNT))
+    """Write one bundle; the first graph is sampled and the others are fed by its outputs.
+
+    In a sampling loop, `looped` is what the loop gave to the graphs at some step.
+    """
+    drawn: dict[str, Array] = LatentSource(priors, 0).draw(range(COUNT))
+    available = {**drawn, **looped}
     golden: dict[str, Array] = {}
     components = []
     for component, model in graphs.items():
         inputs = [value.name for value in onnx.load_from_string(model).graph.input]
         outputs = run(model, {n: available[n] for n in inputs})
-        role = "data" if components else "prior"
+        rest = "data" if components else "prior"
         components.append(
             ComponentSpec(
                 name=component,
-                inputs=tuple(_describe(n, available[n], role) for n in inputs),
+                inputs=tuple(
+                    _describe(n, available[n], "loop" if n in looped else rest) for n in inputs
+                ),
                 outputs=tuple(_describe(n, a, "output") for n, a in outputs.items()),
             )
         )
         golden |= {f"{component}/in/{n}": available[n] for n in inputs}
         golden |= {f"{component}/out/{n}": array for n, array in outputs.items()}
         available |= outputs
+    spec = sampler or FeedforwardSpec(component=components[0].name)
+    if looped:
+        golden |= run_loop(graphs, spec, tuple(priors), output, drawn)
     files = {f"graphs/fp32/{n}.onnx": data for n, data in graphs.items()}
     files["golden.npz"] = pack_arrays(golden)
     manifest = Manifest(
@@ -116,7 +152,7 @@ def make_bundle(
         batch=BatchBounds(min=1, max=16),
         priors=tuple(priors),
         output=output,
-        sampler=FeedforwardSpec(component=components[0].name),
+        sampler=spec,
         variants=(
             VariantSpec(
                 name="fp32",
@@ -134,9 +170,36 @@ def make_bundle(
         ),
         made_by={"genx": "tests"},
     )
-    path = DATA / f"{name}.genx"
+    path = folder / f"{name}.genx"
     shutil.rmtree(path, ignore_errors=True)
     write_bundle(path, manifest, files)
+
+
+@dataclass
+class _Graph:
+    """A graph as a loop calls it."""
+
+    model: bytes
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        return run(self.model, feeds)
+
+
+def run_loop(
+    graphs: Mapping[str, bytes],
+    spec: SamplerSpec,
+    priors: tuple[Prior, ...],
+    output: OutputSpec,
+    drawn: Mapping[str, Array],
+) -> dict[str, Array]:
+    """Return the golden arrays of a whole loop."""
+    sessions = {name: _Graph(model) for name, model in graphs.items()}
+    model = LoopModel(
+        sampler=spec, priors=priors, output=output, max_batch=COUNT, sessions=sessions
+    )
+    draw = Draw(seed=0, indices=range(COUNT), feeds=drawn)
+    *_, last = find_sampler(spec.kind).steps(model, draw, SamplingOptions())
+    return {f"{LOOP}/out/{output.name}": last, **{f"{LOOP}/in/{n}": a for n, a in drawn.items()}}
 
 
 def _describe(name: str, array: Array, role: str) -> TensorSpec:
@@ -176,6 +239,26 @@ def main() -> None:
             UniformPrior(name="style", shape=(2,), low=-1.0, high=1.0),
         ],
         OutputSpec(name="output", kind="tensor"),
+    )
+    rng = np.random.default_rng(1)
+    make_bundle(
+        "tiny_text",
+        "tokens",
+        {"step": make_graph(STEP, embedding=(12, 6), u=(1, 6), w=(6, 6), v=(6, 12), b=(12,))},
+        [],
+        OutputSpec(name="text", kind="text", vocabulary=VOCABULARY),
+        sampler=TokensSpec(
+            component="step",
+            states=(StateSpec(name="h", shape=(6,)),),
+            length=24,
+            start=0,
+            stop=(2,),
+        ),
+        looped={
+            "token": rng.integers(0, 12, COUNT),
+            "position": rng.integers(0, 24, COUNT),
+            "h": rng.standard_normal((COUNT, 6)).astype(np.float32),
+        },
     )
 
 

@@ -20,6 +20,41 @@ def test_the_range_is_mapped_to_all_of_0_to_255() -> None:
     assert to_pixels(every, bytes_).ravel().tolist() == list(range(256))
 
 
+def test_every_one_of_65536_levels() -> None:
+    spec = OutputSpec(name="x", kind="image", range=(-1.0, 1.0), bits=16)
+    levels = np.arange(65536)
+    # Just inside the upper edge of each level, where a float32 subtraction would go astray.
+    values = ((levels + 0.499) / 65535 * 2 - 1).astype(np.float64).reshape(1, 1, 256, 256)
+    pixels = to_pixels(values, spec)
+    assert pixels.dtype == np.uint16
+    assert pixels.ravel().tolist() == levels.tolist()
+    assert to_pixels(np.full((1, 1, 1, 1), 7.0), spec).item() == 65535
+
+
+def test_images_without_channels() -> None:
+    spec = OutputSpec(name="x", kind="image", range=(0.0, 1.0), layout="NHW")
+    values = np.array([[[0, 0.2, 1]], [[1, 1, 0]]], np.float32)
+    pixels = to_pixels(values, spec)
+    assert pixels.shape == (2, 1, 3, 1)
+    assert pixels.ravel().tolist() == [0, 51, 255, 255, 255, 0]
+    with pytest.raises(InputError, match=r"layout NHW has shape \(B, H, W\), this output has"):
+        to_pixels(values[:1, None], spec)
+
+
+@pytest.mark.parametrize(("kind", "top"), [(np.uint8, 255), (np.uint16, 65535)])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_the_ground_of_a_grid_is_mid_grey_and_opaque(
+    kind: type[np.unsignedinteger], top: int, channels: int
+) -> None:
+    grid = make_grid(np.zeros((3, 2, 2, channels), kind), columns=2)
+    assert grid.dtype == kind
+    ground = [top // 2 + 1] * channels
+    if channels in (2, 4):
+        ground[-1] = top
+    for place in ((0, 2), (2, 0), (5, 5)):  # between columns, between rows, where none is left
+        assert grid[place].tolist() == ground
+
+
 def test_channels_come_last_and_the_input_is_left_alone() -> None:
     values = np.random.default_rng(0).uniform(-1, 1, (2, 3, 4, 5)).astype(np.float32)
     before = values.copy()

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from genx_runtimes.images import save_png
-from genx_runtimes.png import encode_png
+from genx_runtimes.png import Pixels, encode_png
 
 
 def read_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
@@ -28,20 +27,24 @@ def read_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
     return chunks
 
 
-def random_pixels(height: int, width: int, channels: int) -> NDArray[np.uint8]:
+def random_pixels(height: int, width: int, channels: int, bits: int = 8) -> Pixels:
     rng = np.random.default_rng(channels)
-    return rng.integers(0, 256, (height, width, channels)).astype(np.uint8)
+    return rng.integers(0, 2**bits, (height, width, channels)).astype(f"u{bits // 8}")
 
 
-@pytest.mark.parametrize(("channels", "colour"), [(1, 0), (3, 2), (4, 6)])
-def test_the_file_holds_the_pixels(channels: int, colour: int) -> None:
-    pixels = random_pixels(5, 7, channels)
+@pytest.mark.parametrize(("channels", "colour"), [(1, 0), (2, 4), (3, 2), (4, 6)])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_the_file_holds_the_pixels(channels: int, colour: int, bits: int) -> None:
+    pixels = random_pixels(5, 7, channels, bits)
     header, body, end = read_chunks(encode_png(pixels))
-    assert header == (b"IHDR", struct.pack(">IIBBBBB", 7, 5, 8, colour, 0, 0, 0))
+    assert header == (b"IHDR", struct.pack(">IIBBBBB", 7, 5, bits, colour, 0, 0, 0))
     assert end == (b"IEND", b"")
-    rows = np.frombuffer(zlib.decompress(body[1]), np.uint8).reshape(5, 1 + 7 * channels)
+    rows = np.frombuffer(zlib.decompress(body[1]), np.uint8).reshape(
+        5, 1 + 7 * channels * bits // 8
+    )
     assert (rows[:, 0] == 0).all()
-    assert np.array_equal(rows[:, 1:].reshape(pixels.shape), pixels)
+    values = np.frombuffer(rows[:, 1:].tobytes(), f">u{bits // 8}")
+    assert np.array_equal(values.reshape(pixels.shape), pixels)
 
 
 def test_files_are_written_whole(tmp_path: Path) -> None:

@@ -63,14 +63,16 @@ def measure_ssim(got: Array, expected: Array, scale: float) -> NDArray[np.float6
     """Return the structural similarity of each image, (N,), the mean over channels and pixels.
 
     Args:
-        got: (N, C, H, W).
-        expected: (N, C, H, W).
+        got: (N, C, H, W), or (N, H, W).
+        expected: the same.
         scale: the range of values, L in the paper.
 
     Source: Wang et al. 2004, "Image quality assessment: from error visibility to structural
     similarity", equation 13, with its Gaussian window of 11 x 11 and sigma 1.5 (smaller for smaller
     images).
     """
+    if got.ndim == 3:
+        got, expected = got[:, None], expected[:, None]
     size = min(_WINDOW, *got.shape[2:])
     line = torch.exp(-((torch.arange(size) - (size - 1) / 2) ** 2) / (2 * _SIGMA**2)).double()
     window = torch.outer(line, line)
@@ -111,7 +113,7 @@ def measure_quality(
         got: of the variant.
         expected: of the original model, for the same inputs.
         scale: the range of values.
-        image: whether they are images (N, C, H, W).
+        image: whether they are images (N, C, H, W) or (N, H, W).
         others: of the original model, for other inputs.
     """
     psnr = measure_psnr(got, expected, scale)

@@ -1,0 +1,54 @@
+"""Bundles of every kind of output, made on the spot. Needs onnx."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.make_tiny_bundle import make_bundle, make_graph
+
+from genx_runtimes.manifest import NormalPrior, OutputSpec
+
+UNIT, SIGNED = (0.0, 1.0), (-1.0, 1.0)
+
+# The contract, the shape of one sample, and what is done to it at the end.
+KINDS: dict[str, tuple[OutputSpec, tuple[int, ...], str]] = {
+    "grey": (OutputSpec(name="x", kind="image", range=UNIT, layout="NHW"), (6, 5), "Sigmoid"),
+    "deep": (
+        OutputSpec(name="x", kind="image", range=UNIT, layout="NCHW", bits=16),
+        (3, 4, 5),
+        "Sigmoid",
+    ),
+    "alpha": (OutputSpec(name="x", kind="image", range=UNIT, layout="NCHW"), (2, 4, 5), "Sigmoid"),
+    "audio": (
+        # Its values go beyond the range.
+        OutputSpec(name="x", kind="audio", range=(-0.5, 0.5), sample_rate=8000),
+        (2, 40),
+        "Tanh",
+    ),
+    "sequence": (OutputSpec(name="x", kind="sequence"), (5, 2), "Tanh"),
+    "table": (
+        OutputSpec(name="x", kind="table", columns=("age", "in,come", "score")),
+        (3,),
+        "Identity",
+    ),
+    "voxels": (OutputSpec(name="x", kind="voxels"), (1, 2, 3, 4), "Tanh"),
+    "tensor": (OutputSpec(name="x", kind="tensor"), (2, 3, 2), "Tanh"),
+}
+
+
+def make_kind(name: str, folder: Path) -> Path:
+    """Write the bundle of a name in `KINDS`: z (4,) -> x."""
+    output, shape, last = KINDS[name]
+    count = 1
+    for size in shape:
+        count *= size
+    text = f"""g (float[batch,4] z) => (float[batch,{",".join(map(str, shape))}] x) {{
+        flat = Gemm(z, w, b)
+        bent = {last}(flat)
+        shape = Constant<value_ints=[-1,{",".join(map(str, shape))}]>()
+        x = Reshape(bent, shape)
+    }}"""
+    graph = make_graph(text, w=(4, count), b=(count,))
+    priors = [NormalPrior(name="z", shape=(4,))]
+    make_bundle(name, "generator", {"generator": graph}, priors, output, folder=folder)
+    return folder / f"{name}.genx"

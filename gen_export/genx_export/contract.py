@@ -45,7 +45,7 @@ def read_output(fields: Mapping[str, object], place: str) -> OutputSpec:
                 fix=suggest(name, OutputSpec.__struct_fields__),
             )
     try:
-        output = msgspec.convert({"name": fields.get("kind"), **fields}, OutputSpec)
+        output = msgspec.convert({"name": fields.get("kind", ""), **fields}, OutputSpec)
     except msgspec.ValidationError as err:
         raise SourceError(f"{place}: {err}", fix='see docs/bundle.md, "Output"') from err
     for problem in check_output(output):

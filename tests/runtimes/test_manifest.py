@@ -76,6 +76,10 @@ def _set(path: str, value: object) -> Change:
         (_set("output.name", "x"), "output 'x' is no output of 'generator'"),
         (_set("output.range", [1, -1]), r"needs a range \[low, high\] with low < high"),
         (_set("output.range", None), r"needs a range"),
+        (_set("output.kind", "audio"), "an audio output needs a sample_rate in Hz, got None"),
+        (_set("output.kind", "text"), "a text output needs a vocabulary"),
+        (_set("output.columns", ["a", "a"]), r"columns \['a', 'a'\] have a name twice"),
+        (_set("output.bits", 12), "Invalid enum value 12"),
         (_set("variants", []), "there is no variant"),
         (_set("variants.0.graphs", {}), r"has graphs for \[\], expected \['generator'\]"),
         (lambda m: m.pop("golden"), "missing required field `golden`"),
@@ -85,4 +89,11 @@ def test_contradictions_are_named(tiny_bundle: Path, change: Change, message: st
     raw = json.loads((tiny_bundle / "manifest.json").read_text())
     change(raw)
     with pytest.raises(ManifestError, match=message):
+        decode_manifest(json.dumps(raw).encode())
+
+
+def test_a_vocabulary_of_another_size_than_the_logits(text_bundle: Path) -> None:
+    raw = json.loads((text_bundle / "manifest.json").read_text())
+    raw["output"]["vocabulary"].append("more")
+    with pytest.raises(ManifestError, match="'step' knows 12 tokens, the vocabulary has 13"):
         decode_manifest(json.dumps(raw).encode())

@@ -68,7 +68,12 @@ def export(  # noqa: PLR0913 - one parameter a flag
         ),
     ] = None,
     output: Annotated[
-        str | None, typer.Option(metavar="KIND", help="What comes out: image:-1..1, tensor.")
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="What comes out: image:-1..1, audio:-1..1:16000, table:age,income, sequence, "
+            "voxels, tensor.",
+        ),
     ] = None,
     family: Annotated[
         str | None, typer.Option(help="How the model is cut up: generator, vae.")

@@ -66,7 +66,7 @@ def draw_comparison(
     first = manifest.variants[0].name
     scale = measure_range(outputs[first], manifest.output.range)
     for name, pixels in zip(list(outputs)[1:], rows[1:], strict=False):
-        rows.append(_amplify_difference(pixels, rows[0]))
+        rows.append(amplify_difference(pixels, rows[0]))
         psnr = measure_error(outputs[name], outputs[first], scale)[1]
         lines.append(
             f"row {len(rows)}: {_AMPLIFIED} x |{name} - {first}|, {psnr:.1f} dB PSNR on these"
@@ -76,7 +76,7 @@ def draw_comparison(
     return lines
 
 
-def _amplify_difference(pixels: Pixels, others: Pixels) -> Pixels:
+def amplify_difference(pixels: Pixels, others: Pixels) -> Pixels:
     """Return the difference of (B, H, W, C) pixels: bright is far off, opacity included."""
     import numpy as np
 

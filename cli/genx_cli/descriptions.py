@@ -58,7 +58,7 @@ def describe_sampler(sampler: SamplerSpec) -> str:
         parts += [f"tiles share {sampler.overlap} pixels"] if sampler.overlap else []
     elif isinstance(sampler, RecurrentSpec):
         parts.append(f"{sampler.length} steps")
-        parts += [f"or {sampler.whole} at once"] if sampler.whole else []
+        parts += [f"or all at once in {sampler.whole}"] if sampler.whole else []
         parts.append(_describe_states(sampler.states))
     elif isinstance(sampler, TokensSpec):
         parts += [f"looks back on {sampler.length} tokens", f"temperature {sampler.temperature:g}"]

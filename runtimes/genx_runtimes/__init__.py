@@ -4,7 +4,7 @@
 
     with open_bundle("dcgan.genx").sampler() as sampler:
         for batch in sampler.sample(64, seed=0, conditions={"label": 3}):
-            batch.images()  # (B, H, W, C) uint8
+            batch.images()  # (B, H, W, C) uint8; or waves(), texts(), or output as it is
 
 Names are loaded on first use, so that importing one module (`genx_runtimes.errors`, say) costs
 neither numpy nor an engine.

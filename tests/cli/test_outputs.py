@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import wave
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.cli.conftest import DATA, Run, list_files
 from tests.cli.test_next_steps import QUICK, follow
 from tests.kinds import KINDS, make_kind
 
+from genx_cli.comparison import amplify_difference
 from genx_runtimes import open_bundle
 from genx_runtimes.session import Array
 
@@ -33,8 +35,13 @@ def draw(bundle: Path, n: int, start: int = 0) -> Array:
         return next(sampler.sample(n, start=start)).output
 
 
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("command", [("verify",), ("inspect",), ("bench", *QUICK)])
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        *((name, (command,)) for name in ALL for command in ("verify", "inspect")),
+        *((name, ("bench", *QUICK)) for name in ("grey", "audio", "text")),
+    ],
+)
 def test_what_is_suggested_runs(
     genx: Run, bundles: dict[str, Path], name: str, command: tuple[str, ...]
 ) -> None:
@@ -216,6 +223,28 @@ def test_a_full_disk(
     assert done.code == 1
     assert done.err.startswith(f"error: the disk is full: {path} was not written, ")
     assert list_files(tmp_path) == set()
+
+
+def test_golden_samples_that_take_several_passes(
+    genx: Run, bundles: dict[str, Path], tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(bundles["grey"], tmp_path / "few.genx"))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["batch"]["max"] = 3
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    assert genx("verify", copy, "--picture", "x.png").code == 0
+    assert genx("verify", bundles["grey"], "--picture", "y.png").code == 0
+    assert (tmp_path / "x.png").read_bytes() == (tmp_path / "y.png").read_bytes()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_differences_are_bright_and_opaque(kind: type[np.unsignedinteger]) -> None:
+    top = np.iinfo(kind).max
+    one = np.array([[10, top], [10, top], [0, top]], kind).reshape(1, 1, 3, 2)
+    two = np.array([[13, top], [10, top - 2], [top, top]], kind).reshape(1, 1, 3, 2)
+    expected = [[24, top], [16, top], [top, top]]
+    for a, b in ((one, two), (two, one)):
+        assert amplify_difference(a, b).reshape(3, 2).tolist() == expected
 
 
 def test_pictures_of_what_is_none(genx: Run, bundles: dict[str, Path]) -> None:

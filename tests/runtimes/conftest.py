@@ -14,7 +14,7 @@ import pytest
 from tests.runtimes.fake_onnxruntime import Start, install
 
 DATA = Path(__file__).parents[1] / "data"
-NAMES = ("tiny", "tiny_vae", "tiny_codes")
+NAMES = ("tiny", "tiny_vae", "tiny_codes", "tiny_recurrent", "tiny_tokens", "tiny_diffusion")
 
 
 @pytest.fixture(params=NAMES)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import onnx
 import onnx.parser
 import onnxruntime
 
+from genx_export.bundle_contents import collect_loop
 from genx_export.bundle_writer import pack_arrays, refer, write_bundle
+from genx_export.loop_feeding import run_loop
 from genx_runtimes.latents import LatentSource
 from genx_runtimes.manifest import (
     BatchBounds,
@@ -32,11 +33,18 @@ from genx_runtimes.manifest import (
     UniformPrior,
     VariantSpec,
 )
-from genx_runtimes.samplers import find_sampler
-from genx_runtimes.samplers.loop import Draw, LoopModel, SamplingOptions
-from genx_runtimes.sampling_specs import FeedforwardSpec, SamplerSpec, StateSpec, TokensSpec
+from genx_runtimes.samplers.loop import Draw
+from genx_runtimes.sampling_specs import (
+    DiffusionSpec,
+    FeedforwardSpec,
+    Guidance,
+    RecurrentSpec,
+    SamplerSpec,
+    Schedule,
+    StateSpec,
+    TokensSpec,
+)
 from genx_runtimes.session import Array
-from genx_runtimes.verify_loop import LOOP
 
 DATA = Path(__file__).parent / "data"
 HEADER = '<ir_version: 10, opset_import: ["" : 20]>'
@@ -66,20 +74,44 @@ CODES = """g (float[batch,3] category, float[batch,2] style) => (float[batch,5] 
     code = Concat<axis=1>(category, style)
     output = Gemm(code, w, b)
 }"""
-
-STEP = """g (int64[batch] token, int64[batch] position, float[batch,6] h)
-    => (float[batch,12] logits, float[batch,6] next_h) {
-    row = Gather(embedding, token)
-    one = Constant<value_ints=[1]>()
-    place = Cast<to=1>(position)
-    column = Unsqueeze(place, one)
-    far = Gemm(column, u)
-    near = Gemm(h, w)
-    next_h = Sum(row, far, near)
-    bent = Tanh(next_h)
-    logits = Gemm(bent, v, b)
+RECURRENT = """g (float[batch,3] noise, float[batch,4] h) => (
+    float[batch,5] rows, float[batch,4] next_h
+) {
+    driven = Gemm(noise, a, bias)
+    kept = MatMul(h, b)
+    sum = Add(driven, kept)
+    next_h = Tanh(sum)
+    flat = MatMul(next_h, c)
+    rows = Tanh(flat)
 }"""
-VOCABULARY = ("", " ", ".", "T", "h", "e", "a", "n", "\u00f6", "r", "s", "t")
+TOKENS = """g (int64[batch] token, int64[batch] position, float[batch,12,4] cache) => (
+    float[batch,6] logits, float[batch,1,4] next_cache
+) {
+    word = Gather(words, token)
+    place = Gather(places, position)
+    both = Add(word, place)
+    bent = Tanh(both)
+    axis = Constant<value_ints=[1]>()
+    next_cache = Unsqueeze(bent, axis)
+    past = ReduceSum<keepdims=0>(cache, axis)
+    context = Add(past, bent)
+    logits = Gemm(context, w, bias)
+}"""
+DENOISER = """g (float[batch,1,4,4] x, float[batch] time, int64[batch] label) => (
+    float[batch,1,4,4] prediction
+) {
+    shape = Constant<value_ints=[-1,1,1,1]>()
+    times = Reshape(time, shape)
+    row = Gather(embedding, label)
+    shift = Reshape(row, shape)
+    hundredth = Constant<value_float=0.01>()
+    small = Mul(times, hundredth)
+    scaled = Mul(small, rate)
+    mixed = Conv<pads=[1,1,1,1]>(x, w)
+    raised = Add(mixed, shift)
+    moved = Add(raised, scaled)
+    prediction = Tanh(moved)
+}"""
 
 
 def make_graph(text: str, **shapes: tuple[int, ...]) -> bytes:
@@ -108,38 +140,73 @@ def make_bundle(
     graphs: Mapping[str, bytes],
     priors: Sequence[Prior],
     output: OutputSpec,
-    *,
-    sampler: SamplerSpec | None = None,
-    looped: Mapping[str, Array] = MappingProxyType({}),
     folder: Path = DATA,
 ) -> None:
-    """Write one bundle; the first graph is sampled and the others are fed by its outputs.
-
-    In a sampling loop, `looped` is what the loop gave to the graphs at some step.
-    """
-    drawn: dict[str, Array] = LatentSource(priors, 0).draw(range(COUNT))
-    available = {**drawn, **looped}
+    """Write one bundle; the first graph is sampled and the others are fed by its outputs."""
+    available: dict[str, Array] = LatentSource(priors, 0).draw(range(COUNT))
     golden: dict[str, Array] = {}
     components = []
     for component, model in graphs.items():
         inputs = [value.name for value in onnx.load_from_string(model).graph.input]
         outputs = run(model, {n: available[n] for n in inputs})
-        rest = "data" if components else "prior"
+        role = "data" if components else "prior"
         components.append(
             ComponentSpec(
                 name=component,
-                inputs=tuple(
-                    _describe(n, available[n], "loop" if n in looped else rest) for n in inputs
-                ),
+                inputs=tuple(_describe(n, available[n], role) for n in inputs),
                 outputs=tuple(_describe(n, a, "output") for n, a in outputs.items()),
             )
         )
         golden |= {f"{component}/in/{n}": available[n] for n in inputs}
         golden |= {f"{component}/out/{n}": array for n, array in outputs.items()}
         available |= outputs
-    spec = sampler or FeedforwardSpec(component=components[0].name)
-    if looped:
-        golden |= run_loop(graphs, spec, tuple(priors), output, drawn)
+    sampler = FeedforwardSpec(component=components[0].name)
+    write(name, family, graphs, components, golden, priors, output, sampler, folder)
+
+
+def make_loop_bundle(
+    name: str,
+    graphs: Mapping[str, bytes],
+    priors: Sequence[Prior],
+    output: OutputSpec,
+    sampler: SamplerSpec,
+) -> None:
+    """Write one bundle with a sampling loop, whose golden samples the loop itself makes."""
+    drawn = LatentSource(priors, 0).draw(range(COUNT))
+    draw = Draw(seed=0, indices=range(COUNT), feeds=drawn)
+    calls = {n: partial(run, model) for n, model in graphs.items()}
+    loop = run_loop(sampler, tuple(priors), output, calls, draw, size=COUNT, max_batch=16)
+    golden = collect_loop(loop, draw, output)
+    components = []
+    for component, feeds in loop.feeds.items():
+        outputs = loop.outputs[component]
+        components.append(
+            ComponentSpec(
+                name=component,
+                inputs=tuple(
+                    _describe(n, a, "prior" if n in drawn else "loop") for n, a in feeds.items()
+                ),
+                outputs=tuple(_describe(n, a, "output") for n, a in outputs.items()),
+            )
+        )
+        golden |= {f"{component}/in/{n}": array for n, array in feeds.items()}
+        golden |= {f"{component}/out/{n}": array for n, array in outputs.items()}
+    write(name, sampler.kind, graphs, components, golden, priors, output, sampler)
+
+
+def write(
+    name: str,
+    family: str,
+    graphs: Mapping[str, bytes],
+    components: Sequence[ComponentSpec],
+    golden: Mapping[str, Array],
+    priors: Sequence[Prior],
+    output: OutputSpec,
+    sampler: SamplerSpec,
+    folder: Path = DATA,
+) -> None:
+    """Write a bundle's files."""
+    loops = not isinstance(sampler, FeedforwardSpec)
     files = {f"graphs/fp32/{n}.onnx": data for n, data in graphs.items()}
     files["golden.npz"] = pack_arrays(golden)
     manifest = Manifest(
@@ -152,7 +219,7 @@ def make_bundle(
         batch=BatchBounds(min=1, max=16),
         priors=tuple(priors),
         output=output,
-        sampler=spec,
+        sampler=sampler,
         variants=(
             VariantSpec(
                 name="fp32",
@@ -160,6 +227,7 @@ def make_bundle(
                 graphs={n: refer(f"graphs/fp32/{n}.onnx", data) for n, data in graphs.items()},
                 tolerance=1e-5,
                 quality={"max_error": 0.0},
+                loop_tolerance=1e-3 if loops else None,
             ),
         ),
         golden=GoldenSpec(
@@ -173,33 +241,6 @@ def make_bundle(
     path = folder / f"{name}.genx"
     shutil.rmtree(path, ignore_errors=True)
     write_bundle(path, manifest, files)
-
-
-@dataclass
-class _Graph:
-    """A graph as a loop calls it."""
-
-    model: bytes
-
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        return run(self.model, feeds)
-
-
-def run_loop(
-    graphs: Mapping[str, bytes],
-    spec: SamplerSpec,
-    priors: tuple[Prior, ...],
-    output: OutputSpec,
-    drawn: Mapping[str, Array],
-) -> dict[str, Array]:
-    """Return the golden arrays of a whole loop."""
-    sessions = {name: _Graph(model) for name, model in graphs.items()}
-    model = LoopModel(
-        sampler=spec, priors=priors, output=output, max_batch=COUNT, sessions=sessions
-    )
-    draw = Draw(seed=0, indices=range(COUNT), feeds=drawn)
-    *_, last = find_sampler(spec.kind).steps(model, draw, SamplingOptions())
-    return {f"{LOOP}/out/{output.name}": last, **{f"{LOOP}/in/{n}": a for n, a in drawn.items()}}
 
 
 def _describe(name: str, array: Array, role: str) -> TensorSpec:
@@ -230,6 +271,44 @@ def main() -> None:
         [NormalPrior(name="z", shape=(4,))],
         OutputSpec(name="image", kind="image", range=(0.0, 1.0), layout="NCHW"),
     )
+    noise = NormalPrior(name="noise", shape=(7, 3))
+    make_loop_bundle(
+        "tiny_recurrent",
+        {"step": make_graph(RECURRENT, a=(3, 4), bias=(4,), b=(4, 4), c=(4, 5))},
+        [noise],
+        OutputSpec(name="rows", kind="sequence"),
+        RecurrentSpec(
+            component="step",
+            states=(StateSpec(name="h", shape=(4,)),),
+            sequences=("noise",),
+            length=7,
+        ),
+    )
+    make_loop_bundle(
+        "tiny_tokens",
+        {"step": make_graph(TOKENS, words=(6, 4), places=(12, 4), w=(4, 6), bias=(6,))},
+        [],
+        OutputSpec(name="text", kind="text", vocabulary=("", "a", "b", "c", " ", "the")),
+        TokensSpec(
+            component="step",
+            states=(StateSpec(name="cache", shape=(12, 4), grows=0),),
+            length=12,
+            start=0,
+            stop=(0,),
+        ),
+    )
+    make_loop_bundle(
+        "tiny_diffusion",
+        {"denoiser": make_graph(DENOISER, embedding=(4, 1), rate=(1,), w=(1, 1, 3, 3))},
+        [NormalPrior(name="x", shape=(1, 4, 4)), CategoricalPrior(name="label", classes=3)],
+        IMAGE,
+        DiffusionSpec(
+            component="denoiser",
+            schedule=Schedule(kind="linear", train_steps=100),
+            steps=5,
+            guidance=Guidance(condition="label", null=3, default=2.0),
+        ),
+    )
     make_bundle(
         "tiny_codes",
         "generator",
@@ -239,26 +318,6 @@ def main() -> None:
             UniformPrior(name="style", shape=(2,), low=-1.0, high=1.0),
         ],
         OutputSpec(name="output", kind="tensor"),
-    )
-    rng = np.random.default_rng(1)
-    make_bundle(
-        "tiny_text",
-        "tokens",
-        {"step": make_graph(STEP, embedding=(12, 6), u=(1, 6), w=(6, 6), v=(6, 12), b=(12,))},
-        [],
-        OutputSpec(name="text", kind="text", vocabulary=VOCABULARY),
-        sampler=TokensSpec(
-            component="step",
-            states=(StateSpec(name="h", shape=(6,)),),
-            length=24,
-            start=0,
-            stop=(2,),
-        ),
-        looped={
-            "token": rng.integers(0, 12, COUNT),
-            "position": rng.integers(0, 24, COUNT),
-            "h": rng.standard_normal((COUNT, 6)).astype(np.float32),
-        },
     )
 
 

@@ -67,7 +67,7 @@ def parse_output(text: str) -> OutputSpec:
     """Parse `[NAME=]KIND...`.
 
     The forms are `image:LOW..HIGH[:NHW][:16]`, `audio:LOW..HIGH:HERTZ`, `sequence[:COLUMN,...]`,
-    `table[:COLUMN,...]`, `voxels` and `tensor`; a text needs a vocabulary, and so a recipe.
+    `table[:COLUMN,...]`, `text`, whose vocabulary the model brings, `voxels` and `tensor`.
 
     Raises:
         InputError: not of that form.
@@ -79,11 +79,6 @@ def parse_output(text: str) -> OutputSpec:
         return _parse_image(name or kind, fields, text)
     if kind == "audio":
         return _parse_audio(name or kind, fields, text)
-    if kind == "text":
-        raise InputError(
-            f"--output {text!r}: a text needs the vocabulary, which does not fit here",
-            fix="write a recipe: docs/recipe.md",
-        )
     if kind in ("sequence", "table") and len(fields) == 1:
         columns = tuple(fields[0].split(","))
         if not all(columns) or len(set(columns)) != len(columns):

@@ -19,7 +19,7 @@ from genx_cli.comparison import amplify_difference
 from genx_runtimes import open_bundle
 from genx_runtimes.session import Array
 
-TEXT = DATA / "tiny_text.genx"
+TEXT = DATA / "tiny_tokens.genx"
 ALL = (*KINDS, "text")
 
 
@@ -56,7 +56,7 @@ def test_what_is_suggested_runs(
         ("audio", "x: audio, 8000 Hz, values -0.5 to 0.5", "one pass"),
         ("table", "x: table, columns age, in,come, score", "one pass"),
         ("voxels", "x: voxels\n", "one pass"),
-        ("text", "text: text, vocabulary of 12", "tokens: step, looks back on 24 tokens"),
+        ("text", "text: text, vocabulary of 6", "tokens: step, looks back on 12 tokens"),
     ],
 )
 def test_inspect(genx: Run, bundles: dict[str, Path], name: str, made: str, run: str) -> None:
@@ -146,15 +146,15 @@ def test_arrays(genx: Run, bundles: dict[str, Path], tmp_path: Path, name: str) 
 
 
 def test_text(genx: Run, tmp_path: Path) -> None:
-    options = (TEXT, "-n", 3, "--prompt", "The ", "--seed", 2)
+    options = (TEXT, "-n", 3, "--prompt", "a the", "--seed", 2)
     with open_bundle(TEXT).sampler() as sampler:
         spec = sampler.manifest.output
     assert genx("sample", *options, "-o", "all.npy").code == 0
     tokens = np.load(tmp_path / "all.npy")
-    assert (tokens.shape, tokens.dtype) == ((3, 24), np.int64)
+    assert (tokens.shape, tokens.dtype) == ((3, 12), np.int64)
     texts = []
     for row in tokens.tolist():
-        end = row.index(2) if 2 in row else len(row)
+        end = row.index(0) if 0 in row else len(row)
         texts.append("".join(spec.vocabulary[token] for token in row[:end]))
     assert len({len(text) for text in texts}) > 1, "they stop at different places"
     together = "\n".join(f"===== sample {i} =====\n{text}\n" for i, text in enumerate(texts))
@@ -171,7 +171,7 @@ def test_text(genx: Run, tmp_path: Path) -> None:
     for quiet in ((), ("-q",)):
         done = genx("sample", *options, "-o", "-", *quiet)
         assert (done.code, done.out, done.err) == (0, together, "")
-    one = genx("sample", TEXT, "-n", 1, "--prompt", "The ", "--seed", 2, "-o", "-")
+    one = genx("sample", TEXT, "-n", 1, "--prompt", "a the", "--seed", 2, "-o", "-")
     assert one.out == texts[0] + "\n"
     result = json.loads(genx("sample", *options, "-o", "-", "--json").out)
     assert (result["texts"], result["files"]) == (texts, [])

@@ -66,6 +66,7 @@ def test_outputs() -> None:
     )
     assert parse_output("table:age,income").columns == ("age", "income")
     assert parse_output("sequence").columns == ()
+    assert parse_output("text") == OutputSpec(name="output", kind="text")
     assert parse_output("v=voxels") == OutputSpec(name="v", kind="voxels")
 
 
@@ -82,7 +83,6 @@ def test_outputs() -> None:
         ("audio:1..-1:16000", "'1..-1' is not a range"),
         ("table:a,a", "needs a name for each value, each once"),
         ("sequence:a,", "needs a name for each value"),
-        ("text", "a text needs the vocabulary, which does not fit here; write a recipe"),
         ("tensor:0..1", "'0..1' has no meaning for tensor; --output tensor"),
     ],
 )

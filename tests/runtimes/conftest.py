@@ -14,7 +14,7 @@ import pytest
 from tests.runtimes.fake_onnxruntime import Start, install
 
 DATA = Path(__file__).parents[1] / "data"
-NAMES = ("tiny", "tiny_vae", "tiny_codes", "tiny_text")
+NAMES = ("tiny", "tiny_vae", "tiny_codes", "tiny_recurrent", "tiny_tokens", "tiny_diffusion")
 
 
 @pytest.fixture(params=NAMES)
@@ -33,12 +33,6 @@ def tiny_bundle() -> Path:
 def codes_bundle() -> Path:
     """Category (one-hot of 3), style (2,) in -1..1 -> output (5,); not to be changed."""
     return DATA / "tiny_codes.genx"
-
-
-@pytest.fixture
-def text_bundle() -> Path:
-    """Tokens of a vocabulary of 12, 24 at most, one after another; not to be changed."""
-    return DATA / "tiny_text.genx"
 
 
 @pytest.fixture

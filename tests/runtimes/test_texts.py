@@ -43,13 +43,18 @@ def test_several_texts_are_told_apart() -> None:
     assert join_texts(["one", ""], 4) == "===== sample 4 =====\none\n\n===== sample 5 =====\n\n"
 
 
-def test_a_bundle_writes(text_bundle: Path) -> None:
-    with open_bundle(text_bundle).sampler() as sampler:
-        batch = next(sampler.sample(8, options=SamplingOptions(prompt="The ")))
-        longer = next(sampler.sample(8, options=SamplingOptions(prompt="The ", length=20)))
+def test_a_bundle_writes() -> None:
+    bundle = open_bundle(Path(__file__).parents[1] / "data" / "tiny_tokens.genx")
+    with bundle.sampler() as sampler:
+        batch = next(sampler.sample(8, options=SamplingOptions(prompt="a the")))
+        longer = next(sampler.sample(8, options=SamplingOptions(prompt="a the", length=9)))
     texts = batch.texts()
-    assert all(text.startswith("The ") and "." not in text for text in texts)
-    assert any(len(text) < 24 for text in texts)
-    assert longer.texts() == texts, "20 more tokens are all that there is room for"
+    assert all(text.startswith("a the") for text in texts)
+    ended = batch.output == 0
+    assert ended.any()
+    for text, tokens in zip(texts, batch.output.tolist(), strict=True):
+        words = tokens[: tokens.index(0)] if 0 in tokens else tokens
+        assert text == "".join(sampler.manifest.output.vocabulary[word] for word in words)
+    assert longer.texts() == texts, "9 more tokens are all that there is room for"
     with pytest.raises(InputError, match="is text, not an image"):
         batch.images()

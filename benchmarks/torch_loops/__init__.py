@@ -1,0 +1,1 @@
+"""The samples' models in PyTorch eager, sampled as one would without genx."""

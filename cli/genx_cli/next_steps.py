@@ -26,6 +26,8 @@ _PROMPT = "The "
 def suggest_sampling(bundle: Path, manifest: Manifest, *, setting: str = "") -> str:
     """Return the command that draws what shows a model best.
 
+    For a bundle that translates pictures: the command that does, on a folder of the user's.
+
     Args:
         bundle: where it lies.
         manifest: what it says of itself.
@@ -34,7 +36,7 @@ def suggest_sampling(bundle: Path, manifest: Manifest, *, setting: str = "") -> 
     from genx_runtimes.sampling_specs import TokensSpec
 
     if manifest.sampler.kind == "translate":
-        return f"genx translate {quote(bundle)} picture.png -o out.png"
+        return f"genx translate {quote(bundle)} pictures/ -o translated/"
     wanted, path = _TRIALS[manifest.output.kind]
     if setting:
         wanted = max(wanted, _BALANCED)

@@ -88,6 +88,7 @@ def test_ssim_against_the_definition() -> None:
     by_hand = (2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
     assert measure_ssim(y, x, 2.0)[0] == pytest.approx(by_hand)
     assert measure_ssim(x, x, 2.0)[0] == pytest.approx(1)
+    assert measure_ssim(y[:, 0], x[:, 0], 2.0)[0] == pytest.approx(by_hand), "without channels"
 
 
 def test_distance_tells_a_shift_from_chance() -> None:

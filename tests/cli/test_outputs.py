@@ -20,14 +20,15 @@ from genx_runtimes import open_bundle
 from genx_runtimes.session import Array
 
 TEXT = DATA / "tiny_tokens.genx"
-ALL = (*KINDS, "text")
+LOOPS = {"text": TEXT, **{n: DATA / f"tiny_{n}.genx" for n in ("recurrent", "diffusion")}}
+ALL = (*KINDS, *LOOPS)
 
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The bundle of each kind."""
     folder = tmp_path_factory.mktemp("kinds")
-    return {"text": TEXT, **{name: make_kind(name, folder) for name in KINDS}}
+    return {**LOOPS, **{name: make_kind(name, folder) for name in KINDS}}
 
 
 def draw(bundle: Path, n: int, start: int = 0) -> Array:

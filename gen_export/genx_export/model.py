@@ -98,6 +98,7 @@ class ModelSpec:
         output: as in `--output`: "image:-1..1".
         family: a name in `genx_export.families.FAMILIES`.
         sampler: fields of the family's loop, as in a recipe's `[sampler]`.
+        vocabulary: the text of each token, where the output is text.
         name: the bundle's name.
         description: for people.
     """
@@ -107,5 +108,6 @@ class ModelSpec:
     output: str | None = None
     family: str | None = None
     sampler: Mapping[str, object] = field(default_factory=dict)
+    vocabulary: Sequence[str] = ()
     name: str | None = None
     description: str = ""

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
+from msgspec import structs
 from torch import nn
 
 from genx_export.families import Family, find_family
@@ -22,6 +23,7 @@ from genx_export.sources.request import SourceRequest
 from genx_export.torch_component import ModuleComponent
 from genx_export.weights import apply_weights, check_tensors, load_weights
 from genx_runtimes.errors import GenxError, SourceError, suggest
+from genx_runtimes.manifest import OutputSpec
 
 Build = Callable[[], object]
 
@@ -44,11 +46,19 @@ def load_callable(source: str, request: SourceRequest) -> LoadedModel:
         components=components,
         output_names=family.name_outputs(sampler),
         priors=request.merge_priors(parsed),
-        output=request.output or (parse_output(spec.output) if spec.output else None),
+        output=_settle_output(request.output, spec),
         description=spec.description,
         reference=f"torch {torch.__version__}",
         warnings=tuple(warnings),
     )
+
+
+def _settle_output(asked: OutputSpec | None, spec: ModelSpec) -> OutputSpec | None:
+    """Return the output contract: the one asked for, else the model's, with its vocabulary."""
+    output = asked or (parse_output(spec.output) if spec.output else None)
+    if output is None or output.kind != "text":
+        return output
+    return structs.replace(output, vocabulary=tuple(spec.vocabulary))
 
 
 def find_callable(source: str, *, folder: Path | None = None) -> Build:

@@ -66,7 +66,7 @@ class _Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     weights_key: str | None = None
     weights_prefix: str = ""
     priors: dict[str, dict[str, object]] = {}
-    output: OutputSpec | None = None
+    output: dict[str, object] | None = None
     components: dict[str, _Call] = {}
     sampler: dict[str, object] = {}
 
@@ -111,7 +111,7 @@ def load_recipe(source: str, request: SourceRequest) -> LoadedModel:
         components=components,
         output_names={**family.name_outputs(sampler), **outputs},
         priors=request.merge_priors(own),
-        output=request.output or recipe.output,
+        output=request.output or _read_output(folder, recipe.output),
         description=recipe.description,
         reference=f"torch {torch.__version__}",
         warnings=tuple(warnings),
@@ -127,6 +127,34 @@ def _read(path: Path) -> _Recipe:
         ) from err
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as err:
         raise SourceError(f"{path}: {err}", fix="see docs/recipe.md") from err
+
+
+def _read_output(folder: Path, fields: dict[str, object] | None) -> OutputSpec | None:
+    """Return the output contract; a vocabulary that is a text names a JSON file in the folder."""
+    if fields is None:
+        return None
+    vocabulary = fields.get("vocabulary")
+    if isinstance(vocabulary, str):
+        fields = {**fields, "vocabulary": _read_vocabulary(folder / vocabulary)}
+    try:
+        return msgspec.convert(fields, OutputSpec)
+    except msgspec.ValidationError as err:
+        raise SourceError(f"{folder / RECIPE}: output: {err}", fix="see docs/recipe.md") from err
+
+
+def _read_vocabulary(path: Path) -> list[str]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[str])
+    except OSError as err:
+        raise SourceError(
+            f"the vocabulary {path} cannot be read: {err.strerror}",
+            fix="write a JSON list of strings, the text of each token",
+        ) from err
+    except msgspec.MsgspecError as err:
+        raise SourceError(
+            f"the vocabulary {path} is not a JSON list of strings: {err}",
+            fix="list the text of each token, in order",
+        ) from err
 
 
 def _to_prior(path: Path, name: str, fields: dict[str, object]) -> Prior:

@@ -28,8 +28,9 @@ from genx_export.sources import SourceRequest, load_source
 from genx_export.verification import add_loop_check, check_independence, verify_components
 from genx_runtimes.errors import InputError, SourceError
 from genx_runtimes.latents import LatentSource
-from genx_runtimes.manifest import BatchBounds, OutputSpec
+from genx_runtimes.manifest import BatchBounds, OutputSpec, list_contradictions
 from genx_runtimes.samplers.loop import Draw
+from genx_runtimes.sampling_specs import PixelsSpec, TokensSpec
 from genx_runtimes.session import Array
 
 # fp32 on another engine differs by rounding alone; the three samples differ by 3e-7 at most.
@@ -120,7 +121,8 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     progress("loading the model")
     model = load_source(str(source), request)
     _check_name(model.name)
-    if not (model.priors or model.family.takes_images):
+    draws_by_itself = isinstance(model.sampler, TokensSpec | PixelsSpec)
+    if not (model.priors or model.family.takes_images or draws_by_itself):
         raise SourceError("the model has no prior to sample from", fix="--prior z=normal:100")
     bounds = _agree_on_batch(model, asked)
 
@@ -159,6 +161,8 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
         tolerance=tolerance,
         quality=quality,
     )
+    for problem in list_contradictions(manifest):
+        raise SourceError(problem, fix="see docs/bundle.md")
     if loop is not None:
         manifest = add_loop_check(manifest, graphs, arrays)
     extended = None

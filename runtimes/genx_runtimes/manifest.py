@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, get_args
 import msgspec
 
 from genx_runtimes.errors import FormatVersionError, ManifestError, suggest
-from genx_runtimes.sampling_specs import FeedforwardSpec, SamplerSpec, TranslateSpec
+from genx_runtimes.sampling_specs import FeedforwardSpec, SamplerSpec, TokensSpec, TranslateSpec
 
 FORMAT = "genx-bundle"
 FORMAT_VERSION = 1
@@ -221,7 +221,7 @@ def decode_manifest(data: bytes) -> Manifest:
         manifest = msgspec.json.decode(data, type=Manifest)
     except msgspec.MsgspecError as err:
         raise ManifestError(f"{MANIFEST_PATH}: {err}") from err
-    for problem in _contradictions(manifest):
+    for problem in list_contradictions(manifest):
         raise ManifestError(f"{MANIFEST_PATH}: {problem}")
     return manifest
 
@@ -242,7 +242,7 @@ def check_output(output: OutputSpec) -> list[str]:
     return problems
 
 
-def _contradictions(manifest: Manifest) -> list[str]:
+def list_contradictions(manifest: Manifest) -> list[str]:
     """List what JSON types alone cannot exclude."""
     problems = []
     if not re.fullmatch(r"[A-Za-z0-9._-]+", manifest.name):
@@ -264,6 +264,8 @@ def _contradictions(manifest: Manifest) -> list[str]:
     if one_pass and manifest.output.name not in [t.name for t in run[0].outputs]:
         problems.append(f"output {manifest.output.name!r} is no output of {run[0].name!r}")
     problems += check_output(manifest.output)
+    if isinstance(manifest.sampler, TokensSpec):
+        problems += _list_token_problems(manifest.sampler, manifest.output, run[0])
     priors = [p.name for p in manifest.priors]
     needed = {t.name for component in run for t in component.inputs if t.role == "prior"}
     if sorted(priors) != sorted(needed):
@@ -284,4 +286,29 @@ def _contradictions(manifest: Manifest) -> list[str]:
         for v in manifest.variants
         if sorted(v.graphs) != sorted(names)
     ]
+    return problems
+
+
+def _list_token_problems(sampler: TokensSpec, output: OutputSpec, step: ComponentSpec) -> list[str]:
+    """List where the fields of a token loop do not fit its step and its vocabulary."""
+    size, known = step.outputs[0].shape[-1], len(output.vocabulary)
+    problems = []
+    if output.kind == "text" and known != size:
+        problems.append(f"the vocabulary has {known} tokens, the logits of {step.name!r} {size}")
+    if isinstance(size, int):
+        problems += [
+            f"token {token} of start or stop is not in a vocabulary of {size}"
+            for token in (sampler.start, *sampler.stop)
+            if not 0 <= token < size
+        ]
+    if sampler.length < 1:
+        problems.append(f"length is {sampler.length}, expected 1 or more")
+    inputs = {t.name: t.shape[1:] for t in step.inputs}
+    for state in sampler.states:
+        if inputs.get(state.name) != state.shape:
+            problems.append(f"state {state.name!r} is no input of {step.name!r} of that shape")
+        elif state.grows is not None and not (
+            0 <= state.grows < len(state.shape) and state.shape[state.grows] >= sampler.length
+        ):
+            problems.append(f"state {state.name!r} cannot grow to {sampler.length} along an axis")
     return problems

@@ -39,7 +39,7 @@ from genx_export.model import LoadedModel
 from genx_export.sources.python_callable import build_model, cut_components, find_callable
 from genx_export.sources.request import SourceRequest
 from genx_runtimes.errors import SourceError
-from genx_runtimes.manifest import Prior
+from genx_runtimes.manifest import OutputSpec, Prior
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -98,8 +98,6 @@ def load_recipe(source: str, request: SourceRequest) -> LoadedModel:
     calls = {name: recipe.components.get(name, _Call()).call for name in family.calls}
     outputs = {name: c.outputs for name, c in recipe.components.items() if c.outputs}
     own = tuple(_to_prior(folder / RECIPE, n, fields) for n, fields in recipe.priors.items())
-    given = recipe.output
-    own_output = read_output(given, f"{folder / RECIPE}: output") if given else None
     components = cut_components(
         spec.module,
         family,
@@ -114,7 +112,7 @@ def load_recipe(source: str, request: SourceRequest) -> LoadedModel:
         components=components,
         output_names={**family.name_outputs(sampler), **outputs},
         priors=request.merge_priors(own),
-        output=request.output or own_output,
+        output=request.output or _read_output(folder, recipe.output),
         description=recipe.description,
         reference=f"torch {torch.__version__}",
         warnings=tuple(warnings),
@@ -130,6 +128,31 @@ def _read(path: Path) -> _Recipe:
         ) from err
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as err:
         raise SourceError(f"{path}: {err}", fix="see docs/recipe.md") from err
+
+
+def _read_output(folder: Path, fields: dict[str, object]) -> OutputSpec | None:
+    """Return the output contract; a vocabulary that is a text names a JSON file in the folder."""
+    if not fields:
+        return None
+    vocabulary = fields.get("vocabulary")
+    if isinstance(vocabulary, str):
+        fields = {**fields, "vocabulary": _read_vocabulary(folder / vocabulary)}
+    return read_output(fields, f"{folder / RECIPE}: output")
+
+
+def _read_vocabulary(path: Path) -> list[str]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[str])
+    except OSError as err:
+        raise SourceError(
+            f"the vocabulary {path} cannot be read: {err.strerror}",
+            fix="write a JSON list of strings, the text of each token",
+        ) from err
+    except msgspec.MsgspecError as err:
+        raise SourceError(
+            f"the vocabulary {path} is not a JSON list of strings: {err}",
+            fix="list the text of each token, in order",
+        ) from err
 
 
 def _to_prior(path: Path, name: str, fields: dict[str, object]) -> Prior:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from genx_runtimes.errors import InputError
+from genx_runtimes.errors import BackendError, InputError
 from genx_runtimes.samplers.loop import SamplingOptions
 from genx_runtimes.session import Array
 
@@ -38,13 +38,23 @@ class Decision:
         Args:
             logits: (B, V).
             uniforms: (B,) in [0, 1), one for each row.
+
+        Raises:
+            BackendError: a row has no finite maximum.
         """
         scores = logits.astype(np.float64)
+        highest = scores.max(axis=1, keepdims=True)
+        if not np.isfinite(highest).all():
+            raise BackendError(
+                "the logits hold NaN or infinity: this engine or precision breaks the model",
+                fix="genx verify shows where it starts",
+            )
         if self.temperature == 0:
             return np.asarray(scores.argmax(axis=1), dtype=np.int64)
-        scores = (scores - scores.max(axis=1, keepdims=True)) / self.temperature
-        odds = np.exp(scores)
-        if self.top_k is not None or self.top_p is not None:
+        scores -= highest
+        scores /= self.temperature
+        odds = np.exp(scores, out=scores)
+        if self.top_k is not None or (self.top_p is not None and self.top_p < 1):
             odds = self._cut(odds)
         reached = odds.cumsum(axis=1)
         beyond = reached > uniforms[:, None] * reached[:, -1:]
@@ -56,7 +66,7 @@ class Decision:
         ranked = np.take_along_axis(odds, order, axis=1)
         if self.top_k is not None:
             ranked[:, self.top_k :] = 0
-        if self.top_p is not None:
+        if self.top_p is not None and self.top_p < 1:
             before = ranked.cumsum(axis=1) - ranked
             ranked[before >= self.top_p * ranked.sum(axis=1, keepdims=True)] = 0
         kept = np.zeros_like(odds)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from genx_runtimes.errors import InputError
+from genx_runtimes.errors import InputError, ManifestError
 from genx_runtimes.manifest import Manifest, OutputSpec, Prior
 from genx_runtimes.noise import NoiseStream
 from genx_runtimes.sampling_specs import SamplerSpec, StateSpec
@@ -164,6 +164,9 @@ def advance_states(
         states: before the step.
         outputs: of the step graph, with `next_NAME` for each state.
         position: of the step, from 0; where growing states take their new part.
+
+    Raises:
+        ManifestError: a new part does not fit.
     """
     after = dict(states)
     for spec in specs:
@@ -171,6 +174,12 @@ def advance_states(
         if spec.grows is None:
             after[spec.name] = new
         else:
-            place = (slice(None),) * (spec.grows + 1)
-            after[spec.name][(*place, slice(position, position + 1))] = new
+            place = (*(slice(None),) * (spec.grows + 1), slice(position, position + 1))
+            if after[spec.name][place].shape != new.shape:
+                raise ManifestError(
+                    f"next_{spec.name} has shape {new.shape} at position {position} of state "
+                    f"{spec.name!r}, {after[spec.name].shape}, which grows along axis {spec.grows}",
+                    fix="return the new part alone, of length 1, or leave `grows` out",
+                )
+            after[spec.name][place] = new
     return after

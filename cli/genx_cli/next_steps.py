@@ -15,11 +15,15 @@ _PICTURES = 64
 def suggest_sampling(bundle: Path, manifest: Manifest, *, setting: str = "") -> str:
     """Return the command that draws a grid, or an array where the output is no image.
 
+    For a bundle that translates pictures: the command that does, on a folder of the user's.
+
     Args:
         bundle: where it lies.
         manifest: what it says of itself.
         setting: for `--set`, may be empty.
     """
+    if manifest.sampler.kind == "translate":
+        return f"genx translate {quote(bundle)} pictures/ -o translated/"
     bounds = manifest.batch
     size = choose_batch(manifest)
     rest = _PICTURES % size

@@ -241,6 +241,14 @@ def _contradictions(manifest: Manifest) -> list[str]:
     one_pass = isinstance(manifest.sampler, FeedforwardSpec | TranslateSpec)
     if one_pass and manifest.output.name not in [t.name for t in run[0].outputs]:
         problems.append(f"output {manifest.output.name!r} is no output of {run[0].name!r}")
+    if isinstance(manifest.sampler, TranslateSpec):
+        problems += manifest.sampler.find_problems()
+        shapes = {t.name: t.shape[1:] for t in run[0].inputs}
+        if shapes.get(manifest.sampler.image) != manifest.sampler.tile:
+            problems.append(
+                f"{run[0].name!r} has no input {manifest.sampler.image!r} of the tile's shape "
+                f"{manifest.sampler.tile}"
+            )
     if manifest.output.kind in ("image", "audio") and (
         manifest.output.range is None or not manifest.output.range[0] < manifest.output.range[1]
     ):

@@ -11,6 +11,7 @@ from genx_cli.sink import open_sink
 
 if TYPE_CHECKING:
     from genx_runtimes.manifest import OutputSpec, Prior, TensorSpec
+    from genx_runtimes.sampling_specs import TranslateSpec
 
 
 def inspect(
@@ -36,6 +37,7 @@ def inspect(
 
     from genx_cli.next_steps import suggest_sampling
     from genx_runtimes.bundle import open_bundle
+    from genx_runtimes.sampling_specs import TranslateSpec
 
     sink = open_sink(json=json, quiet=quiet)
     opened = open_bundle(bundle)
@@ -45,7 +47,10 @@ def inspect(
     if manifest.description:
         sink.say(f"  {manifest.description}")
     sink.say(f"  bundle {opened.digest[:16]}, batch {manifest.batch.min} to {manifest.batch.max}")
-    sink.say("draws")
+    if isinstance(manifest.sampler, TranslateSpec):
+        sink.say(f"takes\n  {_describe_translation(manifest.sampler)}")
+    if manifest.priors:
+        sink.say("draws")
     for prior in manifest.priors:
         sink.say(f"  {_describe_prior(prior)}")
     sink.say(f"makes\n  {_describe_output(manifest.output)}")
@@ -86,6 +91,16 @@ def _describe_prior(prior: Prior) -> str:
     if isinstance(prior, UniformPrior):
         return f"{prior.name}: {shape} uniform values in {prior.low:g} to {prior.high:g}"
     return f"{prior.name}: {shape} standard normal values"
+
+
+def _describe_translation(spec: TranslateSpec) -> str:
+    channels, height, width = spec.tile
+    colours = {1: "grey", 3: "RGB", 4: "RGBA"}[channels]
+    larger = "" if spec.scale == 1 else f", made {spec.scale} x as large along each side"
+    return (
+        f"{spec.image}: {colours} pictures of any size, in tiles of {height} x {width} that share "
+        f"{spec.overlap} pixels{larger}"
+    )
 
 
 def _describe_output(output: OutputSpec) -> str:

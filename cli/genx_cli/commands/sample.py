@@ -110,13 +110,18 @@ def sample(  # noqa: PLR0913 - one parameter a flag
 ) -> None:
     """Draw samples. Sample i of a seed is the same in any batch size, on any device."""
     from genx_cli.engines import settle_engine, warn_once
-    from genx_cli.next_steps import choose_batch
+    from genx_cli.next_steps import choose_batch, suggest_sampling
     from genx_cli.writers import find_writer
     from genx_runtimes.bundle import open_bundle
     from genx_runtimes.samplers.loop import SamplingOptions
 
     sink = open_sink(json=json, quiet=quiet)
     opened = open_bundle(bundle)
+    if opened.manifest.sampler.kind == "translate":
+        raise InputError(
+            f"{opened.manifest.name} turns pictures into others, there is nothing to draw",
+            fix=suggest_sampling(bundle, opened.manifest),
+        )
     options = SamplingOptions(
         steps=steps,
         solver=solver,

@@ -10,7 +10,8 @@ from genx_runtimes.errors import InputError
 if TYPE_CHECKING:
     from genx_runtimes.bundle import Bundle
     from genx_runtimes.manifest import OutputSpec
-    from genx_runtimes.session import SessionOptions
+    from genx_runtimes.sampler import Sampler
+    from genx_runtimes.session import Array, SessionOptions
 
 _AMPLIFIED = 8
 
@@ -41,7 +42,7 @@ def draw_comparison(
     """
     import numpy as np
 
-    from genx_runtimes.images import make_grid
+    from genx_runtimes.images import make_grid, to_pixels
     from genx_runtimes.png import encode_png
     from genx_runtimes.verify import measure_error, measure_range
     from genx_runtimes.writing import write_whole
@@ -51,11 +52,9 @@ def draw_comparison(
     rows, outputs, lines = [], {}, []
     for variant in manifest.variants:
         with bundle.sampler(backend=backend, precision=variant.name, options=options) as sampler:
-            (batch,) = sampler.sample(
-                count, seed=manifest.golden.seed, batch=min(count, manifest.batch.max)
-            )
-        outputs[variant.name] = batch.output
-        rows.append(batch.images())
+            output = _repeat_golden(bundle, sampler)
+        outputs[variant.name] = output
+        rows.append(to_pixels(output, manifest.output))
         lines.append(f"row {len(rows)}: {variant.name}")
     first = manifest.variants[0].name
     scale = measure_range(outputs[first], manifest.output.range)
@@ -70,3 +69,17 @@ def draw_comparison(
     with write_whole(path) as file:
         file.write(encode_png(make_grid(np.concatenate(rows), columns=count)))
     return lines
+
+
+def _repeat_golden(bundle: Bundle, sampler: Sampler) -> Array:
+    """Return the golden samples (N, ...) as they are made here."""
+    manifest = bundle.manifest
+    count = manifest.golden.count
+    if manifest.sampler.kind == "translate":  # no seed draws the images that went in
+        component = manifest.component(manifest.sampler.component)
+        golden = bundle.golden()
+        feeds = {i.name: golden[f"{component.name}/in/{i.name}"] for i in component.inputs}
+        return sampler.session.run(feeds)[manifest.output.name]
+    size = min(count, manifest.batch.max)
+    (batch,) = sampler.sample(count, seed=manifest.golden.seed, batch=size)
+    return batch.output

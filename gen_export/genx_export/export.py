@@ -129,9 +129,7 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
 
     progress("loading the model")
     model = load_source(str(source), request)
-    _check_name(model.name)
-    if not (model.priors or model.family.takes_images):
-        raise SourceError("the model has no prior to sample from", fix="--prior z=normal:100")
+    _check_model(model)
     if images and not (quantises or model.family.takes_images):
         raise InputError("images are for calibration, and fp32 needs none", fix="add int8")
     folders = {**model.images, **(images or {})}
@@ -300,8 +298,10 @@ def _translate(
     return tuple(reports)
 
 
-def _check_name(name: str) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+def _check_model(model: LoadedModel) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", model.name):
         raise InputError(
-            f"name {name!r} has characters other than A-Z a-z 0-9 . _ -", fix="--name NAME"
+            f"name {model.name!r} has characters other than A-Z a-z 0-9 . _ -", fix="--name NAME"
         )
+    if not (model.priors or model.family.takes_images):
+        raise SourceError("the model has no prior to sample from", fix="--prior z=normal:100")

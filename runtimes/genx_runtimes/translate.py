@@ -125,8 +125,8 @@ class Translator(Closing):
                     fix="genx verify shows whether the golden samples come out right",
                 )
             count = counts.pop(0)
-            yield from made[:count].astype(np.float32, copy=False)
             progress(count)
+            yield from made[:count].astype(np.float32, copy=False)
 
     def close(self) -> None:
         """Free the engine."""

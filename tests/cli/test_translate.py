@@ -82,9 +82,9 @@ def test_a_file(genx: Run, bundle: Path, photos: Path, tmp_path: Path) -> None:
     ]
     np.testing.assert_array_equal(_read(tmp_path / "out.png"), _invert(COLOUR))
     again = genx("translate", bundle, photos / "colour.png", "-o", "out.png")
-    assert again.code == 1
+    assert again.code == 2
     assert "out.png exists already; --force replaces it" in again.err
-    assert genx("translate", bundle, photos, "-o", "out.png", "--force").code == 1
+    assert genx("translate", bundle, photos, "-o", "out.png", "--force").code == 2
 
 
 def test_a_folder(genx: Run, bundle: Path, photos: Path, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_one_bad_picture_and_nothing_is_written(
     else:
         Image.fromarray(COLOUR).convert("CMYK").save(photos / name)
     done = genx("translate", bundle, photos, "-o", "out")
-    assert done.code == 1
+    assert done.code == 2
     assert done.err.startswith("error: ")
     assert message in done.err
     assert len(done.err.splitlines()) == 1
@@ -152,17 +152,17 @@ def test_what_is_refused(
     genx: Run, bundle: Path, photos: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     done = genx("translate", bundle, *arguments)
-    assert done.code == 1
+    assert done.code == 2
     assert message in done.err
     assert list_files(tmp_path) == {"photos"}
 
 
 def test_bundles_of_another_kind(genx: Run, tiny: Path, bundle: Path, photos: Path) -> None:
     done = genx("translate", tiny, photos / "colour.png", "-o", "x.png")
-    assert done.code == 1
+    assert done.code == 2
     assert "tiny makes samples, it does not translate pictures; draw from it" in done.err
     done = genx("sample", bundle, "-o", "x.png")
-    assert done.code == 1
+    assert done.code == 2
     assert "invert turns pictures into others, there is nothing to draw" in done.err
     assert f"genx translate {bundle} pictures/ -o translated/" in done.err
 

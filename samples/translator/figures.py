@@ -28,19 +28,25 @@ def measure(folder: Path, precision: str) -> list[Figure]:
     bundle, judge = make_bundle("translator", folder, precision), Judge()
     expected = real.numpy()
     figures = []
-    for damage, images, simple in (
-        ("noise", noisy.numpy(), filter_median(noisy.numpy())),
-        ("a masked block", masked.numpy(), fill_mean(masked.numpy(), hidden.numpy())),
+    for damage, images, over, simple, bars in (
+        ("noise", noisy.numpy(), "median filter", filter_median(noisy.numpy()), (6.0, 0.95)),
+        (
+            "block",
+            masked.numpy(),
+            "mean fill",
+            fill_mean(masked.numpy(), hidden.numpy()),
+            (4.0, 0.9),
+        ),
     ):
         restored = restore(bundle, images)
         gain = measure_psnr(restored, expected) - measure_psnr(simple, expected)
-        over = "median filter" if damage == "noise" else "mean fill"
+        name = f"translator: {damage}, gain over {over}"
         figures += [
-            Figure(name=f"translator: {damage}, gain over {over}", value=gain, bar=3.0, unit="dB"),
+            Figure(name=name, value=gain, bar=bars[0], unit="dB"),
             Figure(
                 name=f"translator: {damage}, digits named rightly",
                 value=agreement(judge.name(restored), labels),
-                bar=0.80,
+                bar=bars[1],
                 real=measure_accuracy(),
             ),
         ]

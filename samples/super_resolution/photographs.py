@@ -10,19 +10,20 @@ __all__ = ["NAMES", "load_parts", "shrink"]
 
 FOLDER = Path(__file__).parents[1] / "data" / "photographs"
 NAMES = ("china", "flower")
-EDGE = 448
+# A strip through the pagoda and the flower is held out.
+LEFT, RIGHT = 192, 320
 HEIGHT = 424  # a multiple of 8
 
 Pixels = NDArray[np.uint8]
 
 
 def load_parts(held_out: bool) -> list[Pixels]:
-    """Return a part (424, W, 3) uint8 of each: 448 columns to learn from, or 192 held out."""
+    """Return parts (424, W, 3) uint8 of both: the strips held out, or what is beside them."""
     parts = []
     for name in NAMES:
         with Image.open(FOLDER / f"{name}.jpg") as image:
             pixels = np.asarray(image.convert("RGB"))[:HEIGHT]
-        parts.append(pixels[:, EDGE:] if held_out else pixels[:, :EDGE])
+        parts += [pixels[:, LEFT:RIGHT]] if held_out else [pixels[:, :LEFT], pixels[:, RIGHT:]]
     return parts
 
 

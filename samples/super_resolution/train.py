@@ -68,9 +68,9 @@ def draw_crops(settings: Settings) -> Iterator[tuple[Tensor, Tensor]]:
 def save_examples(path: Path) -> None:
     """Write tiles (N, 3, 64, 64) uint8 of the photographs, at three sizes, for calibration."""
     random = np.random.RandomState(0)
-    tiles = []
+    tiles, parts = [], [part for part in load_parts(False) if part.shape[1] >= 4 * TILE]
     for index in range(EXAMPLES):
-        part = load_parts(False)[index % 2]
+        part = parts[index % len(parts)]
         scale = (1, 2, 4)[index % 3]
         small = shrink(part, scale) if scale > 1 else part
         top, left = (random.randint(side - TILE + 1) for side in small.shape[:2])

@@ -144,6 +144,11 @@ def check_translates(manifest: Manifest) -> TranslateSpec:
             f"{manifest.name} makes samples, it does not translate pictures",
             fix="draw from it: genx sample",
         )
+    if manifest.output.kind != "image" or manifest.output.bits != 8:
+        raise InputError(
+            f"{manifest.name} makes no images of 8 bits a channel",
+            fix="export it again with --output image:LOW..HIGH",
+        )
     return manifest.sampler
 
 

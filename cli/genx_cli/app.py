@@ -21,6 +21,7 @@ COMMANDS = (
     "build",
     "verify",
     "sample",
+    "translate",
     "inspect",
     "bench",
     "tune",

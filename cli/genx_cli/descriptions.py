@@ -52,10 +52,13 @@ def describe_sampler(sampler: SamplerSpec) -> str:
     """Return what runs, and how often."""
     parts = [f"{sampler.kind}: {sampler.component}"]
     if isinstance(sampler, TranslateSpec):
-        low, high = sampler.range
-        parts.append(f"image in {sampler.image!r}, values {low:g} to {high:g}")
-        parts += [f"{sampler.scale} x as large"] if sampler.scale != 1 else []
-        parts += [f"tiles share {sampler.overlap} pixels"] if sampler.overlap else []
+        channels, height, width = sampler.tile
+        colours = {1: "grey", 3: "RGB", 4: "RGBA"}[channels]
+        parts.append(
+            f"{colours} pictures of any size, in tiles of {height} x {width} that share "
+            f"{sampler.overlap} pixels"
+        )
+        parts += [f"made {sampler.scale} x as large"] if sampler.scale != 1 else []
     elif isinstance(sampler, RecurrentSpec):
         parts.append(f"{sampler.length} steps")
         parts += [f"or all at once in {sampler.whole}"] if sampler.whole else []

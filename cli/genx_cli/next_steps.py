@@ -28,6 +28,8 @@ def suggest_sampling(bundle: Path, manifest: Manifest, *, setting: str = "") -> 
 
     For a bundle that translates pictures: the command that does, on a folder of the user's.
 
+    For a bundle that translates pictures: the command that does, on a folder of the user's.
+
     Args:
         bundle: where it lies.
         manifest: what it says of itself.

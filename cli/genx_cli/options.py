@@ -73,7 +73,8 @@ Images = Annotated[
     list[str] | None,
     typer.Option(
         metavar="INPUT=FOLDER",
-        help="Calibrate an input with the images of a folder, not with draws from its prior.",
+        help="Calibrate an input with the images of a folder or an .npz, not with draws from its "
+        "prior.",
     ),
 ]
 Estimator = Annotated[

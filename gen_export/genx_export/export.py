@@ -20,16 +20,28 @@ from genx_export.loop_feeding import LoopRun
 from genx_export.model import DEFAULT_BATCH, LoadedModel
 from genx_export.passes import run_passes
 from genx_export.quantisation.extend import Form, check_precisions, extend_bundle
-from genx_export.quantisation.image_folder import Folders, read_images
+from genx_export.quantisation.image_folder import (
+    NOTHING,
+    Folders,
+    Given,
+    read_images,
+    require_images,
+)
 from genx_export.quantisation.material import count_samples, draw_from_model
 from genx_export.quantisation.recipe import QuantisationRecipe
 from genx_export.report import ComponentReport, ExportReport
 from genx_export.sources import SourceRequest, load_source
-from genx_export.verification import add_loop_check, check_independence, verify_components
+from genx_export.verification import (
+    add_loop_check,
+    check_independence,
+    check_translation,
+    verify_components,
+)
 from genx_runtimes.errors import InputError, SourceError
 from genx_runtimes.latents import LatentSource
 from genx_runtimes.manifest import BatchBounds, OutputSpec, list_contradictions
 from genx_runtimes.samplers.loop import Draw
+from genx_runtimes.samplers.translate import add_images
 from genx_runtimes.sampling_specs import PixelsSpec, TokensSpec
 from genx_runtimes.session import Array
 
@@ -82,7 +94,7 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
             alone, which needs no measuring, and "auto" otherwise.
         recipe: how to quantise, quality floor included.
         images: folders of images that inputs are calibrated with instead of draws from their prior,
-            by input.
+            by input, or `.npz` archives of them; before those of a recipe.
         force: replace an existing bundle.
         as_zip: write one file instead of a directory.
         progress: called with a few words before each step.
@@ -104,8 +116,6 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     settings = recipe or QuantisationRecipe()
     check_precisions(precision, wanted_form, settings.target)
     quantises = (tuple(precision), wanted_form) != (("fp32",), "native")
-    if images and not quantises:
-        raise InputError("images are for calibration, and fp32 needs none", fix="add int8")
     request = SourceRequest(
         weights=Path(weights) if weights is not None else None,
         weights_key=weights_key,
@@ -120,17 +130,18 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
 
     progress("loading the model")
     model = load_source(str(source), request)
-    _check_name(model.name)
-    draws_by_itself = isinstance(model.sampler, TokensSpec | PixelsSpec)
-    if not (model.priors or model.family.takes_images or draws_by_itself):
-        raise SourceError("the model has no prior to sample from", fix="--prior z=normal:100")
+    _check_model(model)
+    if images and not (quantises or model.family.takes_images):
+        raise InputError("images are for calibration, and fp32 needs none", fix="add int8")
+    folders = {**model.images, **(images or {})}
     bounds = _agree_on_batch(model, asked)
 
     progress("running the original model")
-    draw = _draw(model, GOLDEN_SEED, -(-GOLDEN_COUNT // bounds.min) * bounds.min)
-    size = min(len(draw.indices), bounds.max)
-    loop = run_model_loop(model, draw, size=size, max_batch=bounds.max)
-    golden = feed_components(model, draw.feeds, size=size, loop=loop)
+    given = NOTHING
+    if model.family.takes_images:
+        require_images(model.sampler, precision, folders)
+        given = read_images(folders, model, settings, count_samples(settings, bounds))
+    draw, loop, golden = _run_golden(model, bounds, given)
     contract, made = _find_output(model, golden, loop)
     warnings = [
         *model.warnings,
@@ -168,7 +179,8 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     extended = None
     if quantises:
         progress("drawing samples from the original model")
-        given = read_images(images or {}, manifest, settings, count_samples(settings, bounds))
+        if not model.family.takes_images:
+            given = read_images(folders, manifest, settings, count_samples(settings, bounds))
         settings = replace(settings, images=given.files)
         extended = extend_bundle(
             manifest,
@@ -200,11 +212,23 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     )
 
 
+def _run_golden(
+    model: LoadedModel, bounds: BatchBounds, given: Given
+) -> tuple[Draw, LoopRun | None, list[FedComponent]]:
+    """Run the original model for the golden samples, on real images where there are some."""
+    draw = _draw(model, GOLDEN_SEED, -(-GOLDEN_COUNT // bounds.min) * bounds.min)
+    size = min(len(draw.indices), bounds.max)
+    loop = run_model_loop(model, draw, size=size, max_batch=bounds.max)
+    images = {name: array[: len(draw.indices)] for name, array in given.fresh.items()}
+    golden = feed_components(model, draw.feeds, size=size, given=images, loop=loop)
+    return draw, loop, golden
+
+
 def _draw(model: LoadedModel, seed: int, count: int) -> Draw:
-    """Return the first `count` samples of a seed."""
+    """Return the first `count` samples of a seed, with images where the model takes them."""
     indices = range(count)
     feeds = LatentSource(model.priors, seed).draw(indices)
-    return Draw(seed=seed, indices=indices, feeds=feeds)
+    return add_images(model.sampler, Draw(seed=seed, indices=indices, feeds=feeds))
 
 
 def _find_output(
@@ -215,7 +239,9 @@ def _find_output(
         return model.output or OutputSpec(name="output", kind="tensor"), loop.output
     sampled = next(f for f in golden if f.component.name == model.family.sampled)
     contract = model.output or OutputSpec(name=next(iter(sampled.outputs)), kind="tensor")
-    return contract, sampled.outputs[contract.name]
+    samples = sampled.outputs[contract.name]
+    check_translation(model.sampler, contract, samples)
+    return contract, samples
 
 
 def _agree_on_batch(model: LoadedModel, asked: BatchBounds | None) -> BatchBounds:
@@ -275,8 +301,11 @@ def _translate(
     return tuple(reports)
 
 
-def _check_name(name: str) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+def _check_model(model: LoadedModel) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", model.name):
         raise InputError(
-            f"name {name!r} has characters other than A-Z a-z 0-9 . _ -", fix="--name NAME"
+            f"name {model.name!r} has characters other than A-Z a-z 0-9 . _ -", fix="--name NAME"
         )
+    draws_by_itself = isinstance(model.sampler, TokensSpec | PixelsSpec)
+    if not (model.priors or model.family.takes_images or draws_by_itself):
+        raise SourceError("the model has no prior to sample from", fix="--prior z=normal:100")

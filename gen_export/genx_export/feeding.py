@@ -2,7 +2,8 @@
 
 The sampled component is fed by the priors; in a sampling loop, the components that it runs are fed
 by it. Any other is fed by the like-named outputs of those that ran before it: a VAE's encoder gets
-the `image` that its decoder made, so no data is needed.
+the `image` that its decoder made, so no data is needed. An image-to-image model is fed with images
+that are given, or random.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def feed_components(
 
     Args:
         model: the model.
-        latents: an array (B, ...) for each prior.
+        latents: an array (B, ...) for each prior, and for the image of an image-to-image model.
         size: samples a pass.
         given: inputs (B, ...) that take the place of a prior or of an output that would feed them.
         loop: what `run_model_loop` made of these latents.
@@ -119,12 +120,13 @@ def feed_components(
         )
         _check_batch_first(component, named, len(next(iter(feeds.values()))))
         role: Role = "prior" if is_sampled else "data"
+        image = model.sampler.image if isinstance(model.sampler, TranslateSpec) else None
         fed[component.name] = FedComponent(
             component=component,
             ports=ports,
             feeds=feeds,
             outputs=named,
-            roles=dict.fromkeys(ports.values(), role),
+            roles={port: "data" if port == image else role for port in ports.values()},
         )
         made |= named
     return [fed[component.name] for component in model.components]

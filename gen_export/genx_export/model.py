@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import onnx_ir as ir
@@ -71,6 +72,7 @@ class LoadedModel:
         output_names: names for components' outputs, in order, where the source gives them.
         priors: what feeds the sampled component.
         output: the output contract; None where the source says nothing.
+        images: real images for inputs that take them, a folder or an .npz by input.
         description: for people.
         reference: what computes the golden outputs.
         warnings: what the user should know.
@@ -83,6 +85,7 @@ class LoadedModel:
     output_names: Mapping[str, tuple[str, ...]]
     priors: tuple[Prior, ...]
     output: OutputSpec | None
+    images: Mapping[str, Path] = field(default_factory=dict)
     description: str = ""
     reference: str
     warnings: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ import msgspec
 from genx_export.bundle_writer import check_target, write_bundle
 from genx_export.disk_files import DiskFiles
 from genx_export.quantisation.extend import Extended, Form, check_precisions, extend_bundle
-from genx_export.quantisation.image_folder import Folders, read_images
+from genx_export.quantisation.image_folder import Folders, read_images, require_images
 from genx_export.quantisation.material import count_samples, draw_from_bundle, find_base
 from genx_export.quantisation.recipe import QuantisationRecipe
 from genx_runtimes.bundle import open_bundle
@@ -68,6 +68,7 @@ def quantize(
     target = Path(output_path) if output_path is not None else source
     opened = open_bundle(source)
     check_target(target, force=force or output_path is None)
+    require_images(opened.manifest.sampler, precision, images or {})
     progress("drawing samples")
     counts = count_samples(settings, opened.manifest.batch)
     given = read_images(images or {}, opened.manifest, settings, counts)

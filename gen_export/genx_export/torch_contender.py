@@ -26,6 +26,7 @@ from genx_runtimes.latents import LatentSource
 from genx_runtimes.manifest import Manifest, TensorSpec
 from genx_runtimes.samplers import find_sampler
 from genx_runtimes.samplers.loop import Draw, LoopModel, SamplingOptions
+from genx_runtimes.samplers.translate import add_images
 from genx_runtimes.session import Array, Closing
 
 
@@ -82,9 +83,11 @@ def _load_calls(case: Case, manifest: Manifest) -> dict[str, Call]:
     model = load_source(case.source, request)
     indices = range(case.batch)
     feeds = LatentSource(manifest.priors, case.seed).draw(indices)
-    draw = Draw(seed=case.seed, indices=indices, feeds=feeds)
+    draw = add_images(model.sampler, Draw(seed=case.seed, indices=indices, feeds=feeds))
     loop = run_model_loop(model, draw, size=case.batch, max_batch=manifest.batch.max)
-    fed = {f.component.name: f for f in feed_components(model, feeds, size=case.batch, loop=loop)}
+    fed = {
+        f.component.name: f for f in feed_components(model, draw.feeds, size=case.batch, loop=loop)
+    }
     return {
         name: _check_component(case, manifest, fed[name]) for name in manifest.sampler.components
     }

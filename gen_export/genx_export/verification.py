@@ -11,8 +11,9 @@ from msgspec import structs
 
 from genx_export.feeding import FedComponent
 from genx_runtimes.backends import open_session
-from genx_runtimes.errors import TraceError, VerificationError
+from genx_runtimes.errors import SourceError, TraceError, VerificationError
 from genx_runtimes.manifest import BatchBounds, ComponentSpec, Manifest, OutputSpec
+from genx_runtimes.sampling_specs import SamplerSpec, TranslateSpec
 from genx_runtimes.session import Array
 from genx_runtimes.verify import choose_batches, compare_component, measure_range
 from genx_runtimes.verify_loop import LoopCheck, check_loop
@@ -22,6 +23,33 @@ LOOP_TOLERANCE = 1e-3
 FLIP_TOLERANCE = 0.25
 # Another batch size changes rounding (1e-6 of the range and less); company changes much more.
 _INDEPENDENT = 1e-4
+
+
+def check_translation(sampler: SamplerSpec, contract: OutputSpec, samples: Array) -> None:
+    """Compare what an image-to-image model made of tiles with what its sampler says.
+
+    Raises:
+        SourceError: it is no image of the size that the scale gives.
+    """
+    if not isinstance(sampler, TranslateSpec):
+        return
+    _, height, width = sampler.tile
+    size = (height * sampler.scale, width * sampler.scale)
+    if contract.kind != "image" or contract.bits != 8:
+        raise SourceError(
+            "an image-to-image model makes images of 8 bits a channel", fix="--output image:0..1"
+        )
+    if contract.name == sampler.image:
+        raise SourceError(
+            f"input and output are both called {contract.name!r}",
+            fix="give the output another name: [output] name, or --output NAME=image:0..1",
+        )
+    if samples.shape[2:] != size:
+        raise SourceError(
+            f"tiles of {height} x {width} become {' x '.join(map(str, samples.shape[2:]))}, with "
+            f"scale {sampler.scale} they are {size[0]} x {size[1]}",
+            fix="set scale in [sampler] to what the model does",
+        )
 
 
 def check_independence(fed: FedComponent, bounds: BatchBounds) -> None:

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genx_runtimes.backends import open_session
 from genx_runtimes.errors import InputError, IntegrityError, suggest
@@ -19,6 +20,9 @@ from genx_runtimes.storage import (
     read_checked,
     read_manifest_bytes,
 )
+
+if TYPE_CHECKING:
+    from genx_runtimes.translate import Translator
 
 AUTO = "auto"
 
@@ -94,6 +98,31 @@ class Bundle:
                 session.close()
             raise
         return Sampler(self.manifest, sessions)
+
+    def translator(
+        self,
+        *,
+        backend: str = "onnxruntime",
+        precision: str | None = None,
+        options: SessionOptions | None = None,
+        batch: int | None = None,
+    ) -> Translator:
+        """Load what translating pictures needs; arguments and errors as for `sampler`.
+
+        Raises:
+            InputError: the bundle does not translate pictures.
+        """
+        from genx_runtimes.translate import Translator, check_translates
+
+        component = check_translates(self.manifest).component
+        session = self.session(
+            component, backend=backend, precision=precision, options=options, batch=batch
+        )
+        try:
+            return Translator(self.manifest, session, batch=batch)
+        except BaseException:
+            session.close()
+            raise
 
     def session(
         self,

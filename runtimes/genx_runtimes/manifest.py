@@ -266,6 +266,14 @@ def list_contradictions(manifest: Manifest) -> list[str]:
     problems += check_output(manifest.output)
     if isinstance(manifest.sampler, TokensSpec):
         problems += _list_token_problems(manifest.sampler, manifest.output, run[0])
+    if isinstance(manifest.sampler, TranslateSpec):
+        problems += manifest.sampler.find_problems()
+        shapes = {t.name: t.shape[1:] for t in run[0].inputs}
+        if shapes.get(manifest.sampler.image) != manifest.sampler.tile:
+            problems.append(
+                f"{run[0].name!r} has no input {manifest.sampler.image!r} of the tile's shape "
+                f"{manifest.sampler.tile}"
+            )
     priors = [p.name for p in manifest.priors]
     needed = {t.name for component in run for t in component.inputs if t.role == "prior"}
     if sorted(priors) != sorted(needed):

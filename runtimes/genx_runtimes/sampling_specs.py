@@ -46,15 +46,17 @@ class TranslateSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
     """Images in, images out, tile by tile.
 
     Args:
-        component: the graph; its input `image` is (B, C, H, W) of the tile's size.
-        image: the input that takes the image.
-        range: the image's values, as those of an output.
+        component: the graph.
+        image: the input that takes a tile, (B, C, H, W).
+        tile: C, H, W of a tile; C is 1, 3 or 4.
+        range: the values of black and white in the input, as in an output.
         overlap: pixels that neighbouring tiles share, before scaling.
         scale: output pixels for each input pixel, along each side.
     """
 
     component: str
     image: str
+    tile: tuple[int, int, int]
     range: tuple[float, float]
     overlap: int = 0
     scale: int = 1
@@ -64,6 +66,23 @@ class TranslateSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
     def components(self) -> tuple[str, ...]:
         """The graphs that the loop runs, the sampled one first."""
         return (self.component,)
+
+    def find_problems(self) -> list[str]:
+        """List what types alone cannot exclude."""
+        channels, *sides = self.tile
+        low, high = self.range
+        problems = []
+        if channels not in (1, 3, 4) or min(sides) < 1:
+            shape = " x ".join(map(str, self.tile))
+            problems.append(f"tile is {shape}, expected 1, 3 or 4 channels, rows and columns")
+        elif not 0 <= self.overlap <= min(sides) // 2:
+            most = min(sides) // 2
+            problems.append(f"overlap is {self.overlap}, expected 0 to {most}, half a tile")
+        if not low < high:
+            problems.append(f"range is {low:g} to {high:g}, expected low < high")
+        if self.scale < 1:
+            problems.append(f"scale is {self.scale}, expected 1 or more")
+        return problems
 
 
 class RecurrentSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="recurrent"):

@@ -314,7 +314,7 @@ def test_options_that_cannot_be_met(
         ("copying", r"next_keys has shape \(\d, 2, 25, 4\) at position 0"),
         ("short", "state 'keys' cannot grow to 25|index out of range"),
         ("outside", "token 12 of start or stop is not in a vocabulary of 12"),
-        ("silent", "the vocabulary has 11 tokens, the logits of 'step' 12"),
+        ("silent", "output 'text' has tokens 1 to 11, the vocabulary has 11"),
     ],
 )
 def test_models_that_do_not_fit_are_refused(

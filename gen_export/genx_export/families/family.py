@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from genx_runtimes.errors import SourceError
-from genx_runtimes.sampling_specs import FeedforwardSpec, SamplerSpec, StateSpec
+from genx_runtimes.sampling_specs import FeedforwardSpec, SamplerSpec, StateSpec, TranslateSpec
 
 # In `Family.outputs`: what the output contract calls the sample.
 OUTPUT = "output"
@@ -63,11 +63,14 @@ class Family:
                     fix=f"it has {', '.join(n for n in known if n != 'component')}",
                 )
         try:
-            return msgspec.convert({**given, "kind": self.sampler.kind}, self.sampler)
+            spec: SamplerSpec = msgspec.convert({**given, "kind": self.sampler.kind}, self.sampler)
         except msgspec.ValidationError as err:
             raise SourceError(
                 f"[sampler] of family {self.name!r}: {err}", fix="see docs/recipe.md"
             ) from err
+        for problem in spec.find_problems() if isinstance(spec, TranslateSpec) else ():
+            raise SourceError(f"[sampler] of family {self.name!r}: {problem}")
+        return spec
 
     def name_outputs(self, sampler: SamplerSpec) -> dict[str, tuple[str, ...]]:
         """Return names for the components' outputs, states of a step included."""

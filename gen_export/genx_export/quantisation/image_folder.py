@@ -1,24 +1,32 @@
-"""Images from folders, in the place of what an input is otherwise calibrated with."""
+"""Images from folders and archives, in the place of what an input is otherwise calibrated with."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from genx_export.model import LoadedModel
 from genx_export.quantisation.recipe import QuantisationRecipe
 from genx_runtimes.errors import InputError, suggest
 from genx_runtimes.manifest import Manifest, UniformPrior
+from genx_runtimes.pictures import read_picture
+from genx_runtimes.sampling_specs import SamplerSpec, TranslateSpec
 from genx_runtimes.session import Array
 
 Folders = Mapping[str, str | PathLike[str]]
+_Images = NDArray[np.float32]
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 _LEAST = 16
+# Of pictures that are cut into tiles one serves for the ranges, and another for the quality.
+_FEWEST_TO_CUT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +36,7 @@ class Given:
     Args:
         calibration: to find ranges.
         fresh: other images, to measure the quality.
-        files: how many there are.
+        files: how many images there are.
     """
 
     calibration: Mapping[str, Array]
@@ -39,42 +47,99 @@ class Given:
 NOTHING = Given(calibration={}, fresh={})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Contract:
+    """What an input takes: its shape (C, H, W), the values of black and white, tiles or wholes."""
+
+    shape: tuple[int, int, int]
+    low: float
+    high: float
+    cut: bool = False
+
+    @property
+    def least(self) -> int:
+        """How many files it takes."""
+        return _FEWEST_TO_CUT if self.cut else _LEAST
+
+    def scale(self, pixels: NDArray[np.uint8]) -> _Images:
+        """Return pixels as the input takes them."""
+        return (self.low + (self.high - self.low) * (pixels / np.float32(255))).astype(np.float32)
+
+
 def read_images(
-    folders: Folders, manifest: Manifest, recipe: QuantisationRecipe, counts: tuple[int, int]
+    folders: Folders,
+    model: Manifest | LoadedModel,
+    recipe: QuantisationRecipe,
+    counts: tuple[int, int],
 ) -> Given:
     """Read the images of each input: one part of the files for ranges, the rest for the quality.
 
     Each is turned as its EXIF orientation says, made grey or colour as the input wants it, scaled
     to cover the input's size and cropped at the centre. Fewer files than samples are taken again.
+    Of an input that takes the tiles of larger pictures, tiles are cut from random places instead.
 
     Args:
-        folders: by input.
-        manifest: with the shapes of inputs, and their ranges: of a uniform prior, or of the output.
+        folders: by input: a folder, or an `.npz` with an array (N, C, H, W) in the input's shape,
+            uint8 or floating point in the input's range.
+        model: the manifest, with the shapes of inputs, and their ranges: of a uniform prior, or of
+            the output; of an image-to-image model, the model itself will do.
         recipe: with the seed that the files are shuffled by.
         counts: samples for ranges, and for the quality.
 
     Raises:
-        InputError: an input takes no images; a folder has fewer than 16, or one that is broken.
+        InputError: an input takes no images; there are too few, or one that is broken.
     """
     sides: tuple[dict[str, Array], dict[str, Array]] = ({}, {})
     files = 0
     for name, folder in folders.items():
-        shape, low, high = _find_contract(name, manifest)
-        paths = _list_files(Path(folder))
-        order = np.random.RandomState(recipe.seed).permutation(len(paths))
-        split = max(_LEAST // 2, round(len(paths) * counts[0] / sum(counts)))
-        split = min(split, len(paths) - _LEAST // 2)
+        contract, path = _find_contract(name, model), Path(folder)
+        archive = _read_archive(path, name, contract) if path.suffix == ".npz" else None
+        paths = [] if archive is not None else _list_files(path, contract.least)
+        found, least = (len(paths), contract.least) if archive is None else (len(archive), _LEAST)
+        random = np.random.RandomState(recipe.seed)
+        order = random.permutation(found)
+        split = max(least // 2, round(found * counts[0] / sum(counts)))
+        split = min(split, found - least // 2)
         for side, count, chosen in zip(sides, counts, (order[:split], order[split:]), strict=True):
-            images = np.stack([_read(paths[i], shape) for i in chosen[:count]])
-            scaled = (low + (high - low) * (images / np.float32(255))).astype(np.float32)
-            side[name] = scaled[np.arange(count) % len(scaled)]
-        files += len(paths)
+            if archive is not None:
+                side[name] = archive[chosen[np.arange(count) % len(chosen)]]
+            elif contract.cut:
+                side[name] = _cut([paths[i] for i in chosen], contract, count, random)
+            else:
+                images = np.stack([_read(paths[i], contract.shape) for i in chosen[:count]])
+                side[name] = contract.scale(images)[np.arange(count) % len(images)]
+        files += found
     return Given(calibration=sides[0], fresh=sides[1], files=files)
 
 
-def _find_contract(name: str, manifest: Manifest) -> tuple[tuple[int, int, int], float, float]:
-    """Return shape and range of an input that takes images."""
-    inputs = {i.name: i for c in manifest.components for i in c.inputs}
+def require_images(sampler: SamplerSpec, precisions: Sequence[str], images: Folders) -> None:
+    """Refuse to quantise an image-to-image model without real images.
+
+    Raises:
+        InputError: a precision but fp32 is wanted, and there are none.
+    """
+    if not isinstance(sampler, TranslateSpec) or sampler.image in images:
+        return
+    wanted = [name for name in precisions if name != "fp32"]
+    if wanted:
+        raise InputError(
+            f"{wanted[0]} of an image-to-image model is calibrated and measured with real images, "
+            f"and there are none",
+            fix=f"--images {sampler.image}=FOLDER, or [images] in the recipe",
+        )
+
+
+def _find_contract(name: str, model: Manifest | LoadedModel) -> _Contract:
+    """Return what an input takes, if it takes images."""
+    if isinstance(model.sampler, TranslateSpec) and name == model.sampler.image:
+        low, high = model.sampler.range
+        return _Contract(shape=model.sampler.tile, low=low, high=high, cut=True)
+    if isinstance(model, LoadedModel):
+        assert isinstance(model.sampler, TranslateSpec)  # others are read with the manifest
+        raise InputError(
+            f"the model has no input {name!r}", fix=suggest(name, [model.sampler.image])
+        )
+    inputs = {i.name: i for c in model.components for i in c.inputs}
     if name not in inputs:
         raise InputError(f"the model has no input {name!r}", fix=suggest(name, inputs))
     shape = inputs[name].shape[1:]
@@ -82,24 +147,70 @@ def _find_contract(name: str, manifest: Manifest) -> tuple[tuple[int, int, int],
         raise InputError(
             f"input {name!r} has shape {shape}, an image has 1, 3 or 4 channels, rows and columns"
         )
-    for prior in manifest.priors:
+    sizes = (int(shape[0]), int(shape[1]), int(shape[2]))
+    for prior in model.priors:
         if prior.name == name and isinstance(prior, UniformPrior):
-            return shape, prior.low, prior.high  # type: ignore[return-value]
-    if name == manifest.output.name and manifest.output.range is not None:
-        return shape, *manifest.output.range  # type: ignore[return-value]
+            return _Contract(shape=sizes, low=prior.low, high=prior.high)
+    if name == model.output.name and model.output.range is not None:
+        low, high = model.output.range
+        return _Contract(shape=sizes, low=low, high=high)
     raise InputError(
         f"the range of input {name!r} is not known",
         fix=f"export with --prior {name}=uniform:{'x'.join(map(str, shape))}:-1..1",
     )
 
 
-def _list_files(folder: Path) -> list[Path]:
+def _read_archive(path: Path, name: str, contract: _Contract) -> _Images:
+    """Return the images (N, C, H, W) of an .npz, in the range of the input."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if name not in arrays:
+                raise InputError(f"{path} has no array {name!r}", fix=suggest(name, arrays))
+            images = arrays[name]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as err:
+        raise InputError(f"{path} cannot be read as an archive of arrays: {err}") from err
+    if images.shape[1:] != contract.shape or len(images) < _LEAST:
+        shape = ", ".join(map(str, contract.shape))
+        raise InputError(
+            f"{path}: {name!r} has shape {images.shape}, expected (N, {shape}), N {_LEAST} or more"
+        )
+    if images.dtype == np.uint8:
+        return contract.scale(images)
+    if not np.issubdtype(images.dtype, np.floating):
+        raise InputError(f"{path}: {name!r} is {images.dtype.name}, expected uint8 or float32")
+    if not (images.min() >= contract.low and images.max() <= contract.high):
+        raise InputError(
+            f"{path}: {name!r} spans {images.min():g} to {images.max():g}, the input takes "
+            f"{contract.low:g} to {contract.high:g}"
+        )
+    return np.asarray(images, np.float32)
+
+
+def _list_files(folder: Path, least: int) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder", fix="--images NAME=FOLDER")
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in _ENDINGS)
-    if len(paths) < _LEAST:
-        raise InputError(f"{folder} has {len(paths)} images, expected {_LEAST} or more")
+    if len(paths) < least:
+        raise InputError(f"{folder} has {len(paths)} images, expected {least} or more")
     return paths
+
+
+def _cut(
+    paths: Sequence[Path], contract: _Contract, count: int, random: np.random.RandomState
+) -> _Images:
+    """Return `count` tiles from random places of pictures, each in turn, (N, C, H, W)."""
+    channels, *tile = contract.shape
+    tiles: dict[int, NDArray[np.uint8]] = {}
+    for first, path in enumerate(paths[:count]):
+        pixels = read_picture(path, channels).pixels
+        beyond = [(0, max(0, t - s)) for t, s in zip(tile, pixels.shape[:2], strict=True)]
+        pixels = np.pad(pixels, (*beyond, (0, 0)), mode="symmetric")
+        for index in range(first, count, len(paths)):
+            top, left = (
+                random.randint(s - t + 1) for t, s in zip(tile, pixels.shape[:2], strict=True)
+            )
+            tiles[index] = pixels[top : top + tile[0], left : left + tile[1]].transpose(2, 0, 1)
+    return contract.scale(np.stack([tiles[index] for index in range(count)]))
 
 
 def _read(path: Path, shape: tuple[int, int, int]) -> np.ndarray:

@@ -19,6 +19,7 @@ from genx_runtimes.errors import InputError
 from genx_runtimes.latents import LatentSource
 from genx_runtimes.manifest import BatchBounds, CategoricalPrior, Manifest, VariantSpec
 from genx_runtimes.samplers.loop import Draw
+from genx_runtimes.samplers.translate import add_images
 from genx_runtimes.sampling_specs import FeedforwardSpec, TranslateSpec
 from genx_runtimes.session import Array, Session
 
@@ -131,10 +132,10 @@ def _plan_sides(
 
 
 def _draw(model: LoadedModel | Manifest, seed: int, count: int) -> Draw:
-    """Draw from the priors, each class equally often."""
+    """Draw from the priors, each class equally often, and images where the model takes them."""
     classes = {p.name: "balanced" for p in model.priors if isinstance(p, CategoricalPrior)}
     feeds = LatentSource(model.priors, seed, conditions=classes).draw(range(count))
-    return Draw(seed=seed, indices=range(count), feeds=feeds)
+    return add_images(model.sampler, Draw(seed=seed, indices=range(count), feeds=feeds))
 
 
 def _run_bundle(

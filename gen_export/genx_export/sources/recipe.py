@@ -14,6 +14,9 @@
     kind = "image"
     range = [-1.0, 1.0]
 
+    [images]                      # real images for an input that takes them: a folder, or an .npz
+    image = "examples.npz"
+
     [sampler]                     # what the loop of the family needs to know
     steps = 20
 
@@ -70,6 +73,7 @@ class _Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     output: dict[str, object] = {}
     components: dict[str, _Call] = {}
     sampler: dict[str, object] = {}
+    images: dict[str, str] = {}
 
 
 def load_recipe(source: str, request: SourceRequest) -> LoadedModel:
@@ -113,6 +117,7 @@ def load_recipe(source: str, request: SourceRequest) -> LoadedModel:
         output_names={**family.name_outputs(sampler), **outputs},
         priors=request.merge_priors(own),
         output=request.output or _read_output(folder, recipe.output),
+        images={name: folder / path for name, path in recipe.images.items()},
         description=recipe.description,
         reference=f"torch {torch.__version__}",
         warnings=tuple(warnings),

@@ -124,7 +124,7 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     progress("loading the model")
     model = load_source(str(source), request)
     _check_name(model.name)
-    if not (model.priors or model.family.takes_images):
+    if not (model.priors or model.family.takes_images or model.family.draws):
         raise SourceError("the model has no prior to sample from", fix="--prior z=normal:100")
     bounds = _agree_on_batch(model, asked)
 

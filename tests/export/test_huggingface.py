@@ -5,25 +5,31 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from genx_export import export
+from genx_export.loop_feeding import run_loop
 from genx_export.model import LoadedModel
 from genx_export.sources import SourceRequest, load_source
 from genx_export.sources.huggingface.schedulers import describe_scheduler
 from genx_export.sources.huggingface.vocabulary import read_vocabulary
 from genx_runtimes import open_bundle
 from genx_runtimes.errors import InputError, SourceError, WeightsError
+from genx_runtimes.manifest import NormalPrior, OutputSpec
 from genx_runtimes.noise import NoiseStream
-from genx_runtimes.samplers.loop import SamplingOptions
 from genx_runtimes.sampler import Sampler
+from genx_runtimes.samplers.loop import Draw, SamplingOptions
+from genx_runtimes.sampling_specs import DiffusionSpec
 from genx_runtimes.verify import verify_bundle
 
 with warnings.catch_warnings():
@@ -216,18 +222,12 @@ def test_ddim_step_by_step(unet_folder: Path, tmp_path: Path) -> None:
     ],
 )
 def test_schedules_and_predictions(settings: dict[str, Any], tmp_path: Path) -> None:
-    from genx_export.loop_feeding import run_loop
-    from genx_runtimes.manifest import NormalPrior, OutputSpec
-    from genx_runtimes.samplers.loop import Draw
-    from genx_runtimes.sampling_specs import DiffusionSpec
-
     scheduler = diffusers.DDIMScheduler(100, **settings)
     scheduler.save_pretrained(tmp_path)
     fields, _ = describe_scheduler(tmp_path, "DDIMScheduler")
-    import msgspec
-
-    spec = msgspec.convert({**fields, "steps": 10, "component": "n", "kind": "diffusion"},
-                           DiffusionSpec)
+    spec = msgspec.convert(
+        {**fields, "steps": 10, "component": "n", "kind": "diffusion"}, DiffusionSpec
+    )
     noise = np.random.default_rng(0).standard_normal((2, 1, 4, 4)).astype(np.float32)
 
     def network(x: Any, time: Any) -> Any:
@@ -279,9 +279,7 @@ def test_latent_diffusion(tmp_path: Path) -> None:
     bundle = export_verified(folder, tmp_path / "l.genx")
     with bundle.sampler() as sampler:
         watched = watch(sampler, 5)
-    latents = run_library(
-        lambda x, t: unet(x, t).sample, scheduler, watched[0].feeds["x"], 5
-    )
+    latents = run_library(lambda x, t: unet(x, t).sample, scheduler, watched[0].feeds["x"], 5)
     with torch.inference_mode():
         image = vq.decode(latents[-1] / vq.config.scaling_factor).sample
     np.testing.assert_allclose(watched[-1].output, image.numpy(), atol=SAME)
@@ -466,8 +464,6 @@ def test_damaged_folders(unet_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"has no diffusion_pytorch_model\.safetensors"):
         load(folder)
     tensors = {"conv_in.weight": torch.zeros(8, 1, 3, 3)}
-    import safetensors.torch
-
     safetensors.torch.save_file(tensors, weights)
     with pytest.raises(WeightsError, match="tensors of this UNet2DModel are missing"):
         load(folder)
@@ -524,9 +520,7 @@ def test_what_is_no_model_of_theirs(unet_folder: Path, tmp_path: Path) -> None:
         load(config.parent)
 
 
-def test_a_missing_extra_is_one_line(
-    unet_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "diffusers", None)
+def test_a_missing_extra_is_one_line(unet_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(SourceError, match=r"needs diffusers.*pip install 'genx\[huggingface\]'"):
         load(unet_folder)

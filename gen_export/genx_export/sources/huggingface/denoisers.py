@@ -47,9 +47,7 @@ class TransformerDenoiser(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor, label: Tensor) -> Tensor:
         """Predict."""
-        made: Tensor = self.transformer(
-            x, timestep=time, class_labels=label, return_dict=False
-        )[0]
+        made: Tensor = self.transformer(x, timestep=time, class_labels=label, return_dict=False)[0]
         return made[:, : self.channels]
 
 

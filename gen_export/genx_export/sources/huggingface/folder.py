@@ -142,7 +142,8 @@ def check_weights(library: Library, folder: Path) -> set[str]:
             )
         try:
             with safetensors.safe_open(path, framework="pt") as opened:
-                types.update(opened.get_slice(key).get_dtype() for key in opened.keys())
+                keys = opened.keys()  # it cannot be iterated over
+                types.update(opened.get_slice(key).get_dtype() for key in keys)
         except safetensors.SafetensorError as err:
             raise WeightsError(
                 f"{path} is truncated or not a safetensors file: {err}",

@@ -81,9 +81,7 @@ def _read_tokenizer(path: Path) -> dict[int, str]:
     return texts
 
 
-def _decode_all(
-    pairs: Iterable[tuple[str, Any]], decode: Callable[[str], str]
-) -> dict[int, str]:
+def _decode_all(pairs: Iterable[tuple[str, Any]], decode: Callable[[str], str]) -> dict[int, str]:
     return {int(i): decode(text) for text, i in pairs}
 
 

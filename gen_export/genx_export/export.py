@@ -67,8 +67,8 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     """Turn a trained model into a bundle, and prove that it draws the same.
 
     Args:
-        source: a folder with recipe.toml, `file.py:callable`, `package.module:callable`, a `.pt2`
-            or an `.onnx`.
+        source: a folder with recipe.toml or from Hugging Face, `file.py:callable`,
+            `package.module:callable`, a `.pt2` or an `.onnx`.
         output_path: the bundle to write, `NAME.genx`.
         weights: `.safetensors`, or a torch state dict.
         weights_key: entry of a checkpoint that holds the state dict.

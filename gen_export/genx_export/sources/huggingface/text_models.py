@@ -30,7 +30,7 @@ from genx_runtimes.errors import SourceError
 from genx_runtimes.manifest import OutputSpec
 
 MODELS = ("GPT2LMHeadModel", "LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM")
-# The cache is part of every call and of the golden samples: 36 MB a sample of the smallest GPT-2.
+# The cache is part of every call and of the golden samples: 75 MB a sample of the smallest GPT-2.
 MAX_LENGTH = 1024
 _GENERATION = "generation_config.json"
 # Others change with the length of the text so far.

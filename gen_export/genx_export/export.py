@@ -42,7 +42,6 @@ from genx_runtimes.latents import LatentSource
 from genx_runtimes.manifest import BatchBounds, OutputSpec, list_contradictions
 from genx_runtimes.samplers.loop import Draw
 from genx_runtimes.samplers.translate import add_images
-from genx_runtimes.sampling_specs import PixelsSpec, TokensSpec
 from genx_runtimes.session import Array
 
 # fp32 on another engine differs by rounding alone; the three samples differ by 3e-7 at most.
@@ -76,8 +75,8 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     """Turn a trained model into a bundle, and prove that it draws the same.
 
     Args:
-        source: a folder with recipe.toml, `file.py:callable`, `package.module:callable`, a `.pt2`
-            or an `.onnx`.
+        source: a folder with recipe.toml or from Hugging Face, `file.py:callable`,
+            `package.module:callable`, a `.pt2` or an `.onnx`.
         output_path: the bundle to write, `NAME.genx`.
         weights: `.safetensors`, or a torch state dict.
         weights_key: entry of a checkpoint that holds the state dict.
@@ -306,6 +305,5 @@ def _check_model(model: LoadedModel) -> None:
         raise InputError(
             f"name {model.name!r} has characters other than A-Z a-z 0-9 . _ -", fix="--name NAME"
         )
-    draws_by_itself = isinstance(model.sampler, TokensSpec | PixelsSpec)
-    if not (model.priors or model.family.takes_images or draws_by_itself):
+    if not (model.priors or model.family.takes_images or model.family.draws):
         raise SourceError("the model has no prior to sample from", fix="--prior z=normal:100")

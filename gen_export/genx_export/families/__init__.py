@@ -5,6 +5,7 @@ A new family costs one file here, one line in `FAMILIES` and one test file.
 
 from __future__ import annotations
 
+from genx_export.families.autoencoder import AUTOENCODER
 from genx_export.families.diffusion import DIFFUSION
 from genx_export.families.family import Family
 from genx_export.families.generator import GENERATOR
@@ -17,7 +18,7 @@ from genx_runtimes.errors import InputError, suggest
 
 __all__ = ["FAMILIES", "Family", "find_family"]
 
-FAMILIES = (GENERATOR, VAE, RECURRENT, TOKENS, PIXELS, TRANSLATOR, DIFFUSION)
+FAMILIES = (GENERATOR, VAE, AUTOENCODER, RECURRENT, TOKENS, PIXELS, TRANSLATOR, DIFFUSION)
 
 
 def find_family(name: str) -> Family:

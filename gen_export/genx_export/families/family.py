@@ -29,6 +29,7 @@ class Family:
         settings: fields of that spec that the family fixes; a recipe's `[sampler]` gives the rest.
         optional: components that a model may lack.
         takes_images: whether images feed it, and no prior is needed.
+        draws: whether its loop draws on the way, and no prior is needed.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Family:
     settings: Mapping[str, object] = field(default_factory=dict)
     optional: frozenset[str] = frozenset()
     takes_images: bool = False
+    draws: bool = False
 
     def describe_sampler(
         self, fields: Mapping[str, object], present: Collection[str]

@@ -18,4 +18,5 @@ PIXELS = Family(
     sampled="step",
     sampler=PixelsSpec,
     settings={"row": "row"},
+    draws=True,
 )

@@ -19,4 +19,5 @@ TOKENS = Family(
     outputs={"step": ("logits",)},
     sampled="step",
     sampler=TokensSpec,
+    draws=True,
 )

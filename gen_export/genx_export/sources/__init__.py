@@ -3,6 +3,7 @@
 | SOURCE | file |
 |---|---|
 | a folder with a recipe.toml | recipe.py |
+| a folder that diffusers or transformers saved | huggingface/ |
 | file.py:callable, package.module:callable | python_callable.py |
 | NAME.pt2 from torch.export.save | exported_program.py |
 | NAME.onnx | onnx_file.py |
@@ -15,9 +16,10 @@ from pathlib import Path
 
 from genx_export.model import LoadedModel
 from genx_export.sources.exported_program import load_exported_program
+from genx_export.sources.huggingface import is_huggingface, load_huggingface
 from genx_export.sources.onnx_file import load_onnx_file
 from genx_export.sources.python_callable import load_callable
-from genx_export.sources.recipe import load_recipe
+from genx_export.sources.recipe import RECIPE, load_recipe
 from genx_export.sources.request import SourceRequest
 from genx_runtimes.errors import SourceError
 
@@ -27,6 +29,8 @@ Load = Callable[[str, SourceRequest], LoadedModel]
 
 # The first whose test holds is taken; the callable comes last since any text with a colon fits.
 SOURCES: tuple[tuple[Callable[[str], bool], Load], ...] = (
+    (lambda source: (Path(source) / RECIPE).is_file(), load_recipe),
+    (lambda source: is_huggingface(Path(source)), load_huggingface),
     (lambda source: Path(source).is_dir(), load_recipe),
     (lambda source: source.endswith(".pt2"), load_exported_program),
     (lambda source: source.endswith(".onnx"), load_onnx_file),
@@ -52,6 +56,6 @@ def load_source(source: str, request: SourceRequest) -> LoadedModel:
     what = "is no kind of source that genx knows" if Path(source).exists() else "is not there"
     raise SourceError(
         f"{source} {what}",
-        fix="give a folder with a recipe.toml, file.py:callable, package.module:callable, NAME.pt2 "
-        "or NAME.onnx",
+        fix="give a folder with a recipe.toml or from Hugging Face, file.py:callable, "
+        "package.module:callable, NAME.pt2 or NAME.onnx",
     )

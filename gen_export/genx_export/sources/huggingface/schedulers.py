@@ -1,0 +1,121 @@
+"""From a diffusers scheduler to the schedule and the solver in a manifest.
+
+Source: diffusers' DDPMScheduler and DDIMScheduler; docs/bundle.md, "Sampler".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from genx_export.sources.huggingface.folder import (
+    check_class,
+    import_library,
+    read_json,
+    refuse_setting,
+)
+from genx_runtimes.errors import SourceError
+from genx_runtimes.samplers.schedules import make_betas
+from genx_runtimes.sampling_specs import Schedule
+
+SCHEDULER_CONFIG = "scheduler_config.json"
+
+_SOLVERS = {"DDPMScheduler": "ddpm", "DDIMScheduler": "ddim"}
+_KINDS = {"linear": "linear", "scaled_linear": "scaled_linear", "squaredcos_cap_v2": "cosine"}
+_PREDICTIONS = {"epsilon": "noise", "sample": "sample", "v_prediction": "velocity"}
+# What `pipeline()` takes unless it is told otherwise.
+_STEPS = {"ddpm": 1000, "ddim": 50}
+_MANY = 100
+# Betas are float32 in diffusers.
+_SAME = 1e-5
+
+
+def load_scheduler(folder: Path, name: object, known: tuple[str, ...]) -> Any:
+    """Return a scheduler of diffusers from its folder, defaults filled in.
+
+    Raises:
+        SourceError: of another class, or malformed.
+    """
+    path = folder / SCHEDULER_CONFIG
+    settings = read_json(path)
+    kind = check_class(path, name, known)
+    library = import_library("diffusers", folder)
+    try:
+        return getattr(library, kind).from_config(settings)
+    except Exception as err:  # TypeError, ValueError, NotImplementedError ...
+        raise SourceError(
+            f"{path}: diffusers cannot make this {kind}: {err}", fix="save the pipeline again"
+        ) from err
+
+
+def describe_scheduler(folder: Path, name: object) -> tuple[dict[str, object], list[str]]:
+    """Return the fields of the sampler that a scheduler stands for, and warnings.
+
+    Args:
+        folder: with scheduler_config.json.
+        name: of its class.
+
+    Raises:
+        SourceError: a class or a setting that a bundle cannot express.
+    """
+    path = folder / SCHEDULER_CONFIG
+    scheduler = load_scheduler(folder, name, tuple(_SOLVERS))
+    config: Mapping[str, Any] = scheduler.config
+    solver = _SOLVERS[type(scheduler).__name__]
+    if config["thresholding"]:
+        raise refuse_setting(path, config, "thresholding")
+    if not config.get("variance_type", "fixed_small").startswith("fixed_small"):
+        raise refuse_setting(path, config, "variance_type")
+    if config["prediction_type"] not in _PREDICTIONS:
+        raise refuse_setting(path, config, "prediction_type")
+    betas = np.asarray(scheduler.betas, np.float64)
+    if config["prediction_type"] == "epsilon" and not np.prod(1 - betas) > 0:
+        raise refuse_setting(path, config, "rescale_betas_zero_snr")  # x_0 is not in the noise
+    count = len(betas)
+    steps = min(_STEPS[solver], count - int(config["steps_offset"]))
+    fields: dict[str, object] = {
+        "prediction": _PREDICTIONS[config["prediction_type"]],
+        "schedule": msgspec.to_builtins(_describe_schedule(config, betas)),
+        "solver": solver,
+        "steps": steps,
+    }
+    if config["clip_sample"]:
+        limit = float(config["clip_sample_range"])
+        fields["clip"] = [-limit, limit]
+    warnings = []
+    if steps > _MANY:
+        warnings.append(
+            f"the pipeline takes {steps} steps unless told otherwise, and so do export and this "
+            f"bundle: genx sample --solver ddim --steps 50 is quicker"
+        )
+    if config["timestep_spacing"] == "linspace":
+        warnings.append(
+            "with linspace spacing diffusers steps to a time beside the next one; genx steps to it"
+        )
+    return fields, warnings
+
+
+def _describe_schedule(config: Mapping[str, Any], betas: np.ndarray[Any, Any]) -> Schedule:
+    """Return the schedule by its name where that gives the same betas, else the betas."""
+    common: dict[str, Any] = {
+        "train_steps": len(betas),
+        "spacing": config["timestep_spacing"],
+        "steps_offset": int(config["steps_offset"]),
+        "final_one": bool(config.get("set_alpha_to_one", True)),
+    }
+    kind: Any = _KINDS.get(config["beta_schedule"])
+    if kind:
+        named = Schedule(kind=kind, **common)
+        if kind != "cosine":
+            named = msgspec.structs.replace(
+                named,
+                beta_start=float(config["beta_start"]),
+                beta_end=float(config["beta_end"]),
+            )
+        if np.allclose(make_betas(named), betas, rtol=_SAME, atol=_SAME**2):
+            return named
+    return Schedule(kind="betas", betas=tuple(betas.tolist()), **common)

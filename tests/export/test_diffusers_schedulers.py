@@ -212,8 +212,9 @@ def test_ddpm(
     shape, drawn = x.shape[1:], 0
 
     def draw_ours(*_: object, **__: object) -> Tensor:
-        streams = [NoiseStream(SEED, f"step/{drawn}").at(i) for i in range(COUNT)]
-        return torch.tensor(np.asarray([s.standard_normal(shape) for s in streams], np.float32))
+        stream = NoiseStream(SEED, f"step/{drawn}")
+        noise = [stream.at(i).standard_normal(shape) for i in range(COUNT)]
+        return torch.from_numpy(np.asarray(noise, np.float32))
 
     monkeypatch.setattr(scheduling_ddpm, "randn_tensor", draw_ours)
     guesses = []

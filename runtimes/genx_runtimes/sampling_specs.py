@@ -204,6 +204,24 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     final_one: bool = True
     time_scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        betas = self.betas
+        if self.kind in ("linear", "scaled_linear"):
+            betas = (self.beta_start, self.beta_end)
+        if self.kind == "betas" and not betas:
+            raise ValueError("a schedule of betas needs betas")
+        if not all(0 < beta < 1 for beta in betas[:-1]) or not all(0 < b <= 1 for b in betas[-1:]):
+            raise ValueError("a schedule's betas are above 0 and below 1, the last at most 1")
+        if self.kind not in ("betas", "flow") and self.train_steps < 1:
+            raise ValueError(f"a {self.kind} schedule needs train_steps, 1 or more")
+        if self.steps_offset < 0:
+            raise ValueError(f"steps_offset is {self.steps_offset}, expected 0 or more")
+
+    @property
+    def starts_empty(self) -> bool:
+        """Whether the noisiest sample holds no signal at all."""
+        return self.kind == "flow" or (self.kind == "betas" and self.betas[-1] == 1)
+
 
 class Guidance(msgspec.Struct, frozen=True, kw_only=True):
     """Classifier-free guidance: the condition, the class that stands for none, the default weight.
@@ -249,6 +267,18 @@ class DiffusionSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
     latent: str = "latent"
     scaling: float = 1.0
     kind: ClassVar[str] = "diffusion"
+
+    def __post_init__(self) -> None:
+        if self.prediction == "noise" and self.schedule.starts_empty:
+            raise ValueError("x_0 cannot be told from noise where the schedule leaves no signal")
+        if self.solver == "ddpm" and self.schedule.kind == "flow":
+            raise ValueError("solver ddpm needs a schedule with steps of noise, this one is a flow")
+        if self.steps < 1:
+            raise ValueError(f"steps is {self.steps}, expected 1 or more")
+        if self.clip is not None and not self.clip[0] < self.clip[1]:
+            raise ValueError(f"clip is {list(self.clip)}, expected low < high")
+        if self.scaling == 0:
+            raise ValueError("scaling is 0")
 
     @property
     def components(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from genx_runtimes.errors import InputError, suggest
-from genx_runtimes.manifest import CategoricalPrior
+from genx_runtimes.manifest import CategoricalPrior, NormalPrior
 from genx_runtimes.samplers.loop import Draw, LoopModel, SampleLoop, SamplingOptions
 from genx_runtimes.samplers.schedules import Grid, make_grid
 from genx_runtimes.samplers.solvers import SOLVERS, Denoise, Floats
@@ -24,9 +24,10 @@ from genx_runtimes.session import Array
 def sample_diffusion(model: LoopModel, draw: Draw, options: SamplingOptions) -> Iterator[Array]:
     """Yield the samples; where they are watched, before that what each step takes them to be."""
     spec = _spec(model)
+    _check_priors(model)
     grid = make_grid(spec.schedule, options.steps or spec.steps)
     solve = SOLVERS[options.solver or spec.solver]  # type: ignore[index]
-    noisy = draw.feeds[spec.x].astype(np.float32)
+    noisy = np.asarray(draw.feeds[spec.x], np.float32)
     denoise = _make_denoiser(model, draw, grid, options)
 
     def noise(k: int) -> Floats:
@@ -80,8 +81,10 @@ def _read(
     if spec.prediction == "sample":
         return out, (x - signal * out) * (1 / noise)
     if spec.prediction == "velocity":
-        return signal * x - noise * out, noise * x + signal * out
-    return x - noise * out, x + signal * out
+        power = signal**2 + noise**2  # 1, but for a flow
+        return (signal * x - noise * out) * (1 / power), (noise * x + signal * out) * (1 / power)
+    total = signal + noise  # 1 in a flow
+    return (x - noise * out) * (1 / total), (x + signal * out) * (1 / total)
 
 
 def _decode(model: LoopModel, latent: Floats) -> Array:
@@ -98,9 +101,31 @@ def _weigh(spec: DiffusionSpec, options: SamplingOptions) -> float:
     return spec.guidance.default if spec.guidance is not None else 1.0
 
 
+def _check_priors(model: LoopModel) -> None:
+    """Raise InputError unless what the spec names is there to be drawn."""
+    spec = _spec(model)
+    priors = {prior.name: prior for prior in model.priors}
+    if not isinstance(priors.get(spec.x), NormalPrior):
+        raise InputError(
+            f"diffusion starts from a normal prior called {spec.x!r}, the priors are "
+            f"{', '.join(priors)}",
+            fix=f"--prior {spec.x}=normal:CxHxW",
+        )
+    if spec.guidance is None:
+        return
+    condition = priors.get(spec.guidance.condition)
+    if not isinstance(condition, CategoricalPrior) or condition.encoding != "index":
+        raise InputError(
+            f"guidance needs a categorical prior of indices called {spec.guidance.condition!r}, "
+            f"the priors are {', '.join(priors)}",
+            fix=f"--prior {spec.guidance.condition}=categorical:N",
+        )
+
+
 def _check(model: LoopModel, options: SamplingOptions) -> None:
     spec = _spec(model)
-    solver = options.solver or spec.solver
+    _check_priors(model)
+    solver = spec.solver if options.solver is None else options.solver
     if solver not in SOLVERS:
         raise InputError(f"unknown solver {solver!r}", fix=suggest(solver, SOLVERS))
     if solver == "ddpm" and spec.schedule.kind == "flow":

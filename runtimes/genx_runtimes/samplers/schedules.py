@@ -89,10 +89,22 @@ def make_betas(schedule: Schedule) -> NDArray[np.float64]:
 
 
 def _space(schedule: Schedule, steps: int, count: int) -> list[int]:
-    """Return the discrete steps that a run takes, the noisiest first."""
+    """Return the discrete steps that a run takes, the noisiest first; one alone is the noisiest.
+
+    Raises:
+        InputError: the steps' offset leads beyond the last of them.
+    """
+    if steps == 1:
+        return [count - 1]
     if schedule.spacing == "leading":
-        places = np.arange(steps)[::-1] * (count // steps) + schedule.steps_offset
-        return [min(int(p), count - 1) for p in places]
+        first = (steps - 1) * (count // steps) + schedule.steps_offset
+        if first >= count:
+            raise InputError(
+                f"steps is {steps}: {schedule.steps_offset} on from there is beyond the {count} "
+                f"that the model was trained with",
+                fix=f"--steps {count - schedule.steps_offset}",
+            )
+        return [first - k * (count // steps) for k in range(steps)]
     if schedule.spacing == "trailing":
-        return [int(p) - 1 for p in np.round(np.arange(count, 0, -count / steps))]
+        return [int(p) - 1 for p in np.round(count - np.arange(steps) * (count / steps))]
     return [int(p) for p in np.round(np.linspace(0, count - 1, steps))[::-1]]

@@ -31,7 +31,7 @@ def solve_ddim(
     del noise
     for k in range(len(grid)):
         x0, e = denoise(x, k)
-        x = grid.signal[k + 1] * x0 + grid.noise[k + 1] * e
+        x = _mix(x0, e, grid, k + 1)
         yield x, x0
 
 
@@ -54,7 +54,9 @@ def solve_ddpm(
 def solve_euler(
     denoise: Denoise, x: Floats, grid: Grid, noise: Noise
 ) -> Iterator[tuple[Floats, Floats]]:
-    """First order on the probability flow.
+    """First order on the probability flow: along the line from x_0 through x.
+
+    It differs from DDIM in that e follows x_0 where that was clipped.
 
     Source: Karras et al., "Elucidating the design space of diffusion-based generative models",
     arXiv:2206.00364, algorithm 1 without its correction; Lipman et al., arXiv:2210.02747.
@@ -62,7 +64,7 @@ def solve_euler(
     del noise
     for k in range(len(grid)):
         x0, _ = denoise(x, k)
-        x = _follow(x, _slope(x, x0, grid, k), grid, k)
+        x = _mix(x0, _part(x, x0, grid, k), grid, k + 1)
         yield x, x0
 
 
@@ -71,17 +73,19 @@ def solve_heun(
 ) -> Iterator[tuple[Floats, Floats]]:
     """Second order on the probability flow: two calls a step, one in the last.
 
+    One, too, in a step from where there is no signal but in a flow: that way is infinitely long.
+
     Source: Karras et al., arXiv:2206.00364, algorithm 1.
     """
     del noise
     for k in range(len(grid)):
         x0, _ = denoise(x, k)
-        slope = _slope(x, x0, grid, k)
-        ahead = _follow(x, slope, grid, k)
-        if k + 1 < len(grid):
+        e = _part(x, x0, grid, k)
+        ahead = _mix(x0, e, grid, k + 1)
+        if k + 1 < len(grid) and (grid.flow or grid.signal[k] > 0):
             there, _ = denoise(ahead, k + 1)
-            slope = (slope + _slope(ahead, there, grid, k + 1)) * np.float32(0.5)
-            ahead = _follow(x, slope, grid, k)
+            e = (e + _part(ahead, there, grid, k + 1)) * 0.5
+            ahead = _follow(x, e, (x0 + there) * 0.5, grid, k)
         x = ahead
         yield x, x0
 
@@ -113,19 +117,25 @@ def _log(value: float) -> float:
     return math.log(value) if value > 0 else -math.inf
 
 
-def _slope(x: Floats, x0: Floats, grid: Grid, k: int) -> Floats:
-    """Return d x / d noise of a flow; otherwise d (x / signal) / d (noise / signal), which is e."""
-    e = (x - grid.signal[k] * x0) * (1 / grid.noise[k])
-    return e - x0 if grid.flow else e
+def _mix(x0: Floats, e: Floats, grid: Grid, k: int) -> Floats:
+    """Return x at place k."""
+    return grid.signal[k] * x0 + grid.noise[k] * e
 
 
-def _follow(x: Floats, slope: Floats, grid: Grid, k: int) -> Floats:
-    """Go from place k to the next along a slope."""
+def _part(x: Floats, x0: Floats, grid: Grid, k: int) -> Floats:
+    """Return e, given x and x_0 at place k."""
+    e: Floats = (x - grid.signal[k] * x0) * (1 / grid.noise[k])
+    return e
+
+
+def _follow(x: Floats, e: Floats, x0: Floats, grid: Grid, k: int) -> Floats:
+    """Go from place k to the next along a slope.
+
+    It is d x / d noise = e - x_0 in a flow; otherwise d (x / signal) / d (noise / signal) = e.
+    """
     if grid.flow:
-        return x + (grid.noise[k + 1] - grid.noise[k]) * slope
-    here, there = (grid.noise[i] / grid.signal[i] for i in (k, k + 1))
-    scaled: Floats = (grid.signal[k + 1] / grid.signal[k]) * x
-    return scaled + (grid.signal[k + 1] * (there - here)) * slope
+        return x + (grid.noise[k + 1] - grid.noise[k]) * (e - x0)
+    return (grid.signal[k + 1] / grid.signal[k]) * (x - grid.noise[k] * e) + grid.noise[k + 1] * e
 
 
 SOLVERS: dict[Solver, Solve] = {

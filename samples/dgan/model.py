@@ -1,7 +1,5 @@
 """A deep GAN for 32x32 digits: the original game between networks of a dozen layers each."""
 
-from itertools import pairwise
-
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -27,6 +25,23 @@ class Block(nn.Module):
             nn.BatchNorm1d(width),
             nn.ReLU(),
             nn.Linear(width, width),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return (B, width) for features (B, width)."""
+        return features + self.layers(features)
+
+
+class BoundedBlock(nn.Module):
+    """Two layers of bounded slope whose output is added to their input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.LeakyReLU(0.2),
+            spectral_norm(nn.Linear(width, width)),
+            nn.LeakyReLU(0.2),
+            spectral_norm(nn.Linear(width, width)),
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -67,13 +82,15 @@ class Discriminator(nn.Module):
     Adversarial Networks", arXiv:1802.05957.
     """
 
-    def __init__(self, width: int = 192, layers: int = 10) -> None:
+    def __init__(self, width: int = 192, blocks: int = 5) -> None:
         super().__init__()
-        sizes = [SIDE * SIDE, *[width] * (layers + 1)]
-        parts: list[nn.Module] = []
-        for size_in, size_out in pairwise(sizes):
-            parts += [spectral_norm(nn.Linear(size_in, size_out)), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(nn.Flatten(), *parts, spectral_norm(nn.Linear(width, 1)))
+        self.layers = nn.Sequential(
+            nn.Flatten(),
+            spectral_norm(nn.Linear(SIDE * SIDE, width)),
+            *(BoundedBlock(width) for _ in range(blocks)),
+            nn.LeakyReLU(0.2),
+            spectral_norm(nn.Linear(width, 1)),
+        )
 
     def forward(self, image: Tensor) -> Tensor:
         """Score (B,), a logit, for image (B, 1, 32, 32) in 0..1."""

@@ -10,6 +10,7 @@ from samples.training.loop import (
     average_weights,
     count_steps,
     descend,
+    estimate_normalisation,
     learning_rate,
     prepare,
     save_weights,
@@ -25,10 +26,10 @@ class Settings:
     """What the training depends on."""
 
     seed: int = 0
-    steps: int = 10_000
+    steps: int = 6_000
     batch: int = 64
     latent_size: int = 64
-    rate: float = 2e-4
+    rate: float = 3e-4
     momenta: tuple[float, float] = (0.5, 0.99)
     decay: float = 0.998
 
@@ -60,7 +61,10 @@ def train(settings: Settings) -> nn.Module:
         average.update_parameters(generator)
         for schedule in schedules:
             schedule.step()
-    return average.module.eval()
+    estimate_normalisation(
+        average.module, lambda: (torch.randn(settings.batch, settings.latent_size),)
+    )
+    return average.module
 
 
 if __name__ == "__main__":

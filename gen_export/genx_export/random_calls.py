@@ -81,7 +81,7 @@ def _normal(
     **_: object,
 ) -> Tensor:
     tensors = [value for value in (mean, std) if isinstance(value, Tensor)]
-    shape = size if size is not None else torch.broadcast_shapes(*(t.shape for t in tensors))
+    shape = size if size is not None else sum(tensors, torch.zeros(())).shape
     own = tensors[0].dtype if tensors else torch.get_default_dtype()
     return mean + std * draw("normal", shape, dtype or own)
 

@@ -132,7 +132,7 @@ class Discriminator(nn.Module):
     GANs", arXiv:1710.10196, section 3 (the spread over the batch as a further feature).
     """
 
-    def __init__(self, channels: int = 32) -> None:
+    def __init__(self, channels: int = 24) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             spectral_norm(nn.Conv2d(1, channels, 4, 2, 1)),

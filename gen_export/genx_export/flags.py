@@ -3,7 +3,7 @@
 z=normal:100            label=categorical:10          image:-1..1           1:64
 z=normal:100x1x1        label=categorical:cat,dog     image:0..1:NHW:16
 c=uniform:2:-1..1       code=one_hot:10               audio:-1..1:16000
-                                                      table:age,income
+truncation=constant:1:0..1                            table:age,income
                                                       tensor
 """
 
@@ -16,6 +16,7 @@ from genx_runtimes.errors import InputError, suggest
 from genx_runtimes.manifest import (
     BatchBounds,
     CategoricalPrior,
+    ConstantPrior,
     NormalPrior,
     OutputKind,
     OutputSpec,
@@ -23,7 +24,7 @@ from genx_runtimes.manifest import (
     UniformPrior,
 )
 
-_PRIOR_KINDS = ("normal", "uniform", "categorical", "one_hot")
+_PRIOR_KINDS = ("normal", "uniform", "categorical", "one_hot", "constant")
 _OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
 
 
@@ -44,6 +45,10 @@ def parse_prior(text: str) -> Prior:
     if kind == "uniform" and len(fields) == 2:
         low, high = _parse_range(fields[1], text)
         return UniformPrior(name=name, shape=_parse_shape(fields[0], text), low=low, high=high)
+    if kind == "constant" and len(fields) == 2:
+        low, high = _parse_range(fields[1], text)
+        value = _parse_value(fields[0], low, high, text)
+        return ConstantPrior(name=name, value=value, low=low, high=high)
     if kind in ("categorical", "one_hot") and len(fields) == 1 and fields[0]:
         labels = () if fields[0].isdecimal() else tuple(fields[0].split(","))
         classes = len(labels) or int(fields[0])
@@ -58,6 +63,7 @@ def parse_prior(text: str) -> Prior:
     forms = {
         "normal": "NAME=normal:SHAPE, such as z=normal:100 or z=normal:100x1x1",
         "uniform": "NAME=uniform:SHAPE:LOW..HIGH, such as c=uniform:2:-1..1",
+        "constant": "NAME=constant:VALUE:LOW..HIGH, such as truncation=constant:1:0..1",
     }
     form = forms.get(kind, f"NAME={kind}:CLASSES, such as label={kind}:10 or label={kind}:cat,dog")
     raise InputError(f"--prior {text!r} is incomplete", fix=f"write {form}")
@@ -154,6 +160,16 @@ def _parse_shape(text: str, whole: str) -> tuple[int, ...]:
     if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", text):
         raise InputError(f"{whole!r}: {text!r} is not a shape", fix="write 100 or 100x1x1")
     return tuple(map(int, text.split("x")))
+
+
+def _parse_value(text: str, low: float, high: float, whole: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise InputError(f"{whole!r}: {text!r} is no number from {low:g} to {high:g}")
+    return value
 
 
 def _parse_range(text: str, whole: str) -> tuple[float, float]:

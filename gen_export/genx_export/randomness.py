@@ -18,7 +18,14 @@ from torch.export import ExportedProgram
 from genx_runtimes.errors import RandomnessError
 from genx_runtimes.session import Array
 
-_HOIST = "make the noise an argument of forward() and give it a prior: --prior noise=normal:SHAPE"
+# How to get rid of noise: in what the priors feed, and in what is fed by another component.
+MAKE_INPUT = (
+    "make the noise an argument of forward() and give it a prior: --prior noise=normal:SHAPE"
+)
+RETURN_PARAMETERS = (
+    "return what the noise is put on, such as mean and log-variance, and draw outside: only what "
+    "the priors feed may draw"
+)
 _RANDOM_OPERATORS = frozenset(
     {
         "RandomNormal",
@@ -31,7 +38,7 @@ _RANDOM_OPERATORS = frozenset(
 )
 
 
-def refuse_random_calls(component: str, program: ExportedProgram) -> None:
+def refuse_random_calls(component: str, program: ExportedProgram, fix: str = MAKE_INPUT) -> None:
     """Raise RandomnessError if a traced program calls a random function; names it and its line."""
     found = [
         f"{_call_name(node)}{_source_line(node)}"
@@ -40,7 +47,7 @@ def refuse_random_calls(component: str, program: ExportedProgram) -> None:
     ]
     if found:
         raise RandomnessError(
-            f"component {component!r} draws its own random numbers: {_list(found)}", fix=_HOIST
+            f"component {component!r} draws its own random numbers: {_list(found)}", fix=fix
         )
 
 
@@ -59,7 +66,9 @@ def refuse_random_nodes(component: str, model: ir.Model) -> None:
         )
 
 
-def refuse_unrepeatable(component: str, first: Iterable[Array], second: Iterable[Array]) -> None:
+def refuse_unrepeatable(
+    component: str, first: Iterable[Array], second: Iterable[Array], fix: str = MAKE_INPUT
+) -> None:
     """Raise RandomnessError if two runs on the same inputs differ.
 
     This finds what the trace cannot show: noise from numpy or `random`, which a trace freezes into
@@ -70,7 +79,7 @@ def refuse_unrepeatable(component: str, first: Iterable[Array], second: Iterable
             raise RandomnessError(
                 f"component {component!r} gives different outputs for the same inputs "
                 f"(max difference {_distance(a, b):.1e}): its forward() draws random numbers",
-                fix=_HOIST,
+                fix=fix,
             )
 
 

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from genx_export.randomness import refuse_random_calls, refuse_unrepeatable
+from genx_export.randomness import MAKE_INPUT, refuse_random_calls, refuse_unrepeatable
 from genx_export.trace import trace_module, translate_program
-from genx_runtimes.errors import SourceError, TraceError
+from genx_runtimes.errors import GenxError, SourceError, TraceError
 from genx_runtimes.manifest import BatchBounds
 from genx_runtimes.session import Array
 
@@ -26,11 +26,13 @@ class ModuleComponent:
     Args:
         name: the component's name.
         module: what it computes.
+        noise_fix: what to do about noise that it draws.
     """
 
-    def __init__(self, name: str, module: nn.Module) -> None:
+    def __init__(self, name: str, module: nn.Module, noise_fix: str = MAKE_INPUT) -> None:
         self.name = name
         self.module = module.eval()
+        self._noise_fix = noise_fix
 
     @property
     def parameters(self) -> Mapping[str, bool]:
@@ -54,9 +56,9 @@ class ModuleComponent:
     def translate(self, feeds: Mapping[str, Array], batch: BatchBounds) -> ir.Model:
         """Trace and translate; refuse randomness of every kind that can be seen from outside."""
         program = trace_module(self.name, self.module, _to_tensors(feeds), batch)
-        refuse_random_calls(self.name, program)
+        refuse_random_calls(self.name, program, self._noise_fix)
         first, second = self.run(feeds), self.run(feeds)
-        refuse_unrepeatable(self.name, first.values(), second.values())
+        refuse_unrepeatable(self.name, first.values(), second.values(), self._noise_fix)
         return translate_program(self.name, program, list(feeds), list(first))
 
 
@@ -151,6 +153,8 @@ def _run_module(
     try:
         with torch.inference_mode():
             result = module(*tensors.values()) if positional else module(**tensors)
+    except GenxError:
+        raise
     except Exception as err:  # whatever the model's own code raises
         shapes = ", ".join(f"{name} {tuple(array.shape)}" for name, array in feeds.items())
         reason = " ".join(str(err).split())[:300]

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from genx_runtimes.conditions import ConditionValue, resolve_conditions
 from genx_runtimes.errors import InputError
-from genx_runtimes.manifest import CategoricalPrior, NormalPrior, Prior
+from genx_runtimes.manifest import CategoricalPrior, ConstantPrior, NormalPrior, Prior
 from genx_runtimes.noise import LIMIT
 from genx_runtimes.priors import PriorSource, encode
 from genx_runtimes.session import Array
+
+TRUNCATION = "truncation"
 
 
 class LatentSource:
@@ -22,7 +24,8 @@ class LatentSource:
         priors: the bundle's priors.
         seed: 0 <= seed < 2^64.
         conditions: what is fixed instead of drawn, see `conditions.py`.
-        truncation: see `PriorSource`; needs a normal prior.
+        truncation: the value of the constant prior of that name, if there is one; else see
+            `PriorSource`, and it needs a normal prior.
 
     Raises:
         InputError: a bad seed, condition or truncation.
@@ -36,11 +39,17 @@ class LatentSource:
         conditions: Mapping[str, ConditionValue] | None = None,
         truncation: float | None = None,
     ) -> None:
+        fixed = dict(conditions or {})
+        knob = any(isinstance(p, ConstantPrior) and p.name == TRUNCATION for p in priors)
+        if truncation is not None and knob:
+            if TRUNCATION in fixed:
+                raise InputError("truncation is given twice", fix="set it once")
+            fixed[TRUNCATION], truncation = truncation, None
         if truncation is not None and not any(isinstance(p, NormalPrior) for p in priors):
             raise InputError("truncation needs a normal prior, this bundle has none")
         self._priors = priors
         self._sources = [PriorSource(p, seed, truncation=truncation) for p in priors]
-        self._conditions = resolve_conditions(priors, conditions or {})
+        self._conditions = resolve_conditions(priors, fixed)
 
     def draw(self, indices: Sequence[int]) -> dict[str, Array]:
         """Return the inputs of the samples `indices`, an array (B, ...) for each prior."""

@@ -287,6 +287,10 @@ def list_contradictions(manifest: Manifest) -> list[str]:
             problems.append(
                 f"prior {prior.name!r}: {len(prior.labels)} labels, {prior.classes} classes"
             )
+        if isinstance(prior, ConstantPrior) and not prior.low <= prior.value <= prior.high:
+            problems.append(
+                f"prior {prior.name!r}: {prior.value:g} is not in {prior.low:g}..{prior.high:g}"
+            )
     if not manifest.variants:
         problems.append("there is no variant")
     problems += [

@@ -110,7 +110,8 @@ class Sampler(Closing):
             start: index of the first sample.
             batch: samples a pass, within the bundle's bounds; the last one may be smaller.
             conditions: what to fix instead of drawing it, such as `{"label": 3}`.
-            truncation: largest magnitude of normal latents.
+            truncation: largest magnitude of normal latents, or the value of the knob called
+                `truncation` where the bundle has one.
             options: of the sampling loop: steps, length, temperature ...
 
         Raises:

@@ -34,9 +34,9 @@ class Flat(nn.Module):
         return self.linear(z)
 
 
-class Dropout(Flat):
+class Shuffle(Flat):
     def forward(self, z):
-        return F.dropout(self.linear(z), 0.5)
+        return self.linear(z)[:, torch.randperm(8)]
 
 
 class Slow(Flat):

@@ -156,10 +156,10 @@ def test_other_sources(genx: Run, models: Path, tmp_path: Path) -> None:
         ("models.py:Flat", (*FLAT, "--weights", "no.pt"), 1, "there is no weights file no.pt"),
         ("models.py:Flat", (*FLAT, "--tolerance", "1e-30"), 3, "drifts from the original model by"),
         (
-            "models.py:Dropout",
+            "models.py:Shuffle",
             FLAT,
             1,
-            "component 'generator' draws its own random numbers: aten.d",
+            "component 'generator' draws its own random numbers: aten.r",
         ),
         ("models.py:Flat", (*FLAT, "-o", "no/x.genx"), 1, "there is no folder no; mkdir -p no"),
         (

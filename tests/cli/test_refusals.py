@@ -83,7 +83,7 @@ def models(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Randn", "draws its own random numbers: aten.randn (models.py:20 `return "),
+        ("Randn", "draws normal noise (models.py:20 `return "),
         ("Numpy", "gives different outputs for the same inputs (max difference "),
         ("Frozen", "tensor 'noise' is drawn anew each time the model is built and is not in the"),
         ("Text", "component 'generator' returns a str as 'output', expected tensors"),

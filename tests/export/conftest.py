@@ -74,14 +74,14 @@ class Blur(nn.Module):
         return torch.tanh(self.conv(photo))
 
 
-class Dropout(Flat):
+class SharedNoise(Flat):
     def forward(self, z):
-        return F.dropout(self.linear(z), 0.5)
+        return self.linear(z) + torch.randn(8)
 
 
-class Randn(Flat):
+class Shuffle(Flat):
     def forward(self, z):
-        return self.linear(z) + torch.randn_like(z)
+        return self.linear(z)[:, torch.randperm(8)]
 
 
 class NumpyNoise(Flat):

@@ -110,8 +110,8 @@ def test_values_outside_the_contract_are_told(models: str, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("Dropout", RandomnessError, r"aten.dropout \(tiny_models.py:\d+ `return F.dropout"),
-        ("Randn", RandomnessError, r"aten.randn_like \(tiny_models.py:\d+ "),
+        ("SharedNoise", RandomnessError, r"normal noise \(tiny_models.py:\d+ .*of shape \(8,\)"),
+        ("Shuffle", RandomnessError, r"aten.randperm \(tiny_models.py:\d+ "),
         ("NumpyNoise", RandomnessError, "gives different outputs for the same inputs"),
         ("FrozenNoise", RandomnessError, "tensor 'noise' is drawn anew each time"),
         ("FrozenBuffer", RandomnessError, "tensor 'noise' is drawn anew each time"),

@@ -7,6 +7,7 @@ from genx_runtimes.errors import InputError
 from genx_runtimes.manifest import (
     BatchBounds,
     CategoricalPrior,
+    ConstantPrior,
     NormalPrior,
     OutputSpec,
     Prior,
@@ -23,6 +24,8 @@ from genx_runtimes.manifest import (
         ("label=categorical:10", CategoricalPrior(name="label", classes=10)),
         ("k=categorical:cat,dog", CategoricalPrior(name="k", classes=2, labels=("cat", "dog"))),
         ("code=one_hot:10", CategoricalPrior(name="code", classes=10, encoding="one_hot")),
+        ("psi=constant:1:0..1", ConstantPrior(name="psi", value=1.0, low=0.0, high=1.0)),
+        ("psi=constant:-.5:-1..2", ConstantPrior(name="psi", value=-0.5, low=-1.0, high=2.0)),
     ],
 )
 def test_priors(text: str, expected: Prior) -> None:
@@ -45,6 +48,10 @@ def test_priors(text: str, expected: Prior) -> None:
         ("k=categorical:0", "needs one class or more"),
         ("k=categorical:a,a", "each named once"),
         ("k=categorical:", "is incomplete"),
+        ("psi=constant:1", "is incomplete; write NAME=constant:VALUE:LOW..HIGH"),
+        ("psi=constant:2:0..1", "'2' is no number from 0 to 1"),
+        ("psi=constant:one:0..1", "'one' is no number from 0 to 1"),
+        ("psi=constant:1:0", "'0' is not a range"),
     ],
 )
 def test_bad_priors(text: str, message: str) -> None:

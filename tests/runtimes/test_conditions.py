@@ -5,7 +5,12 @@ import pytest
 
 from genx_runtimes.conditions import ConditionValue, resolve_conditions
 from genx_runtimes.errors import InputError
-from genx_runtimes.manifest import CategoricalPrior, NormalPrior, UniformPrior
+from genx_runtimes.manifest import (
+    CategoricalPrior,
+    ConstantPrior,
+    NormalPrior,
+    UniformPrior,
+)
 from genx_runtimes.session import Array
 
 PRIORS = [
@@ -13,6 +18,7 @@ PRIORS = [
     CategoricalPrior(name="label", classes=3, labels=("cat", "dog", "2 birds")),
     CategoricalPrior(name="digit", classes=10),
     UniformPrior(name="style", shape=(2,), low=-1.0, high=1.0),
+    ConstantPrior(name="psi", value=1.0, low=0.0, high=1.0),
 ]
 
 
@@ -50,6 +56,7 @@ def test_whole_vectors_and_single_entries() -> None:
     assert _apply("style", drawn, ("style[1]", 0.5)) == [[0.25, 0.5]] * 2
     assert _apply("style", drawn, ("style[1]", "0.5"), ("style[0]", 1)) == [[1.0, 0.5]] * 2
     assert (drawn == 0.25).all()
+    assert _apply("psi", np.ones(3, np.float32), ("psi", "0.5")) == [0.5] * 3
     z = np.zeros((1, 2, 3), np.float32)
     assert _apply("z", z, ("z[1,2]", 5)) == [[[0, 0, 0], [0, 0, 5]]]
     assert _apply("z", z, ("z", np.arange(6).reshape(2, 3))) == [[[0, 1, 2], [3, 4, 5]]]
@@ -74,6 +81,9 @@ def test_whole_vectors_and_single_entries() -> None:
         ("style[2]", 0.5, "'style' has shape (2,), there is no entry [2]"),
         ("style[0,0]", 0.5, "there is no entry [0, 0]"),
         ("style[0]", [0.1, 0.2], "style[0] was given 2 values, expected one"),
+        ("psi", 1.5, "'psi' is 1.5, expected 0.0 to 1.0"),
+        ("psi", "-0.1", "'psi' is '-0.1', expected 0.0 to 1.0"),
+        ("psi", [0.1, 0.2], "'psi' was given values of shape (2,), expected ()"),
         ("z", [np.nan] * 6, "expected finite numbers"),
         ("z", np.zeros((3, 2)), "'z' was given values of shape (3, 2), expected (2, 3)"),
     ],

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from genx_runtimes.errors import InputError
 from genx_runtimes.latents import LatentSource, check_indices
-from genx_runtimes.manifest import CategoricalPrior, NormalPrior, UniformPrior
+from genx_runtimes.manifest import CategoricalPrior, ConstantPrior, NormalPrior, UniformPrior
 
 Z = NormalPrior(name="z", shape=(16,))
 C = UniformPrior(name="c", shape=(2,), low=-1.0, high=1.0)
@@ -35,6 +35,22 @@ def test_truncation_needs_a_normal_prior() -> None:
     with pytest.raises(InputError, match="truncation needs a normal prior, this bundle has none"):
         LatentSource([C, K], 0, truncation=1.0)
     assert np.abs(LatentSource([Z, C], 0, truncation=0.5).draw(range(4))["z"]).max() <= 0.5
+
+
+def test_truncation_sets_the_knob_of_that_name_and_leaves_normals_alone() -> None:
+    knob = ConstantPrior(name="truncation", value=1.0, low=0.0, high=1.0)
+    plain = LatentSource([Z, knob], 0).draw(range(4))
+    turned = LatentSource([Z, knob], 0, truncation=0.5).draw(range(4))
+    assert np.array_equal(turned["z"], plain["z"])
+    assert plain["truncation"].tolist() == [1.0] * 4
+    assert turned["truncation"].tolist() == [0.5] * 4
+    assert LatentSource([knob], 0, truncation=0.0).draw([7])["truncation"].tolist() == [0.0]
+    with pytest.raises(InputError, match=r"'truncation' is 1.5, expected 0.0 to 1.0"):
+        LatentSource([Z, knob], 0, truncation=1.5)
+    with pytest.raises(InputError, match="truncation is given twice"):
+        LatentSource([Z, knob], 0, truncation=0.5, conditions={"truncation": 0.5})
+    other = ConstantPrior(name="psi", value=1.0, low=0.0, high=1.0)
+    assert np.abs(LatentSource([Z, other], 0, truncation=0.5).draw(range(4))["z"]).max() <= 0.5
 
 
 def test_a_walk_starts_and_ends_at_its_samples() -> None:

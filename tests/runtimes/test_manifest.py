@@ -72,6 +72,10 @@ def _set(path: str, value: object) -> Change:
         (_set("priors.0.name", "x"), r"priors \['x', 'label'\] do not match the inputs"),
         (_set("priors.1.classes", 3), "prior 'label': 4 labels, 3 classes"),
         (_set("priors.1.classes", 0), "4 labels, 0 classes"),
+        (
+            _set("priors.0", {"kind": "constant", "name": "z", "value": 2, "low": 0, "high": 1}),
+            "prior 'z': 2 is not in 0..1",
+        ),
         (_set("sampler.component", "x"), "the sampler runs component 'x', not present"),
         (_set("output.name", "x"), "output 'x' is no output of 'generator'"),
         (_set("output.range", [1, -1]), r"needs a range \[low, high\] with low < high"),

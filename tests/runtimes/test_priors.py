@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from genx_runtimes.errors import InputError
-from genx_runtimes.manifest import CategoricalPrior, NormalPrior, Prior, UniformPrior
+from genx_runtimes.manifest import (
+    CategoricalPrior,
+    ConstantPrior,
+    NormalPrior,
+    Prior,
+    UniformPrior,
+)
 from genx_runtimes.priors import PriorSource, encode
 
 NORMAL = NormalPrior(name="z", shape=(3, 2))
@@ -32,6 +38,20 @@ def test_shapes_and_dtypes() -> None:
     assert PriorSource(UNIFORM, 0).draw(range(2)).dtype == np.float32
     assert PriorSource(LABEL, 0).draw(range(2)).shape == (2,)
     assert PriorSource(LABEL, 0).draw(range(2)).dtype == np.int64
+
+
+@pytest.mark.parametrize("shape", [(), (2, 3)])
+def test_a_constant_is_the_same_for_all(shape: tuple[int, ...]) -> None:
+    prior = ConstantPrior(name="psi", value=0.7, low=0.0, high=1.0, shape=shape)
+    drawn = PriorSource(prior, 3, truncation=0.1).draw([0, 9, 4])
+    assert drawn.dtype == np.float32
+    assert np.array_equal(drawn, np.full((3, *shape), 0.7, np.float32))
+
+
+def test_one_number_a_sample() -> None:
+    drawn = PriorSource(NormalPrior(name="z", shape=()), 0, truncation=0.2).draw(range(50))
+    assert drawn.shape == (50,)
+    assert 0 < np.abs(drawn).max() <= 0.2
 
 
 def test_distributions() -> None:

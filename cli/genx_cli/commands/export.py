@@ -64,7 +64,7 @@ def export(  # noqa: PLR0913 - one parameter a flag
         typer.Option(
             metavar="NAME=KIND:...",
             help="What feeds an input: z=normal:100, label=categorical:10, code=one_hot:10, "
-            "c=uniform:2:-1..1. Repeat for each.",
+            "c=uniform:2:-1..1, psi=constant:1:0..1. Repeat for each.",
         ),
     ] = None,
     output: Annotated[

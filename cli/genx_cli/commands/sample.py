@@ -52,7 +52,8 @@ def sample(  # noqa: PLR0913 - one parameter a flag
         ),
     ] = None,
     truncation: Annotated[
-        float | None, typer.Option(help="Keep normal latents within this magnitude.")
+        float | None,
+        typer.Option(help="Keep normal latents within this magnitude, or set the model's own."),
     ] = None,
     interpolate: Annotated[
         str | None,

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from genx_export.hoisting import hoist_noise
 from genx_export.model import LoadedModel
 from genx_export.sources.exported_program import load_exported_program
 from genx_export.sources.huggingface import is_huggingface, load_huggingface
@@ -39,16 +40,17 @@ SOURCES: tuple[tuple[Callable[[str], bool], Load], ...] = (
 
 
 def load_source(source: str, request: SourceRequest) -> LoadedModel:
-    """Load a model from any kind of source.
+    """Load a model from any kind of source; noise that it draws becomes inputs with priors.
 
     Raises:
         SourceError: not a source, or it cannot be loaded.
         WeightsError: its weights are missing, unsafe or do not fit.
+        RandomnessError: it draws noise that cannot become an input.
         InputError: an option is wrong.
     """
     for fits, load in SOURCES:
         if fits(source):
-            return load(source, request)
+            return hoist_noise(load(source, request))
     if source.endswith(".py"):
         raise SourceError(
             f"{source} names a file but not what in it makes the model", fix=f"{source}:CALLABLE"

@@ -18,7 +18,7 @@ from genx_export.contract import read_output
 from genx_export.families import Family, find_family
 from genx_export.flags import parse_output, parse_prior
 from genx_export.model import LoadedModel, ModelSpec
-from genx_export.randomness import refuse_frozen_noise
+from genx_export.randomness import MAKE_INPUT, RETURN_PARAMETERS, refuse_frozen_noise
 from genx_export.sources.request import SourceRequest
 from genx_export.torch_component import ModuleComponent
 from genx_export.weights import apply_weights, check_tensors, load_weights
@@ -118,9 +118,14 @@ def cut_components(
     Raises:
         SourceError: the module has no sub-module or method of that name.
     """
+    module.eval()  # a method that is cut out below is bound to this module, not to its clone
     has_forward = type(module).forward is not nn.Module.forward
     return [
-        ModuleComponent(name, _cut(module, family, path))
+        ModuleComponent(
+            name,
+            _cut(module, family, path),
+            MAKE_INPUT if name == family.sampled else RETURN_PARAMETERS,
+        )
         for name, path in calls.items()
         if name not in family.optional or name in wanted or (not path and has_forward)
     ]

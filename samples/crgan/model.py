@@ -52,20 +52,20 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Reads a digit from its last row to its first and scores how real it looks for its label.
+    """Reads two images of one digit, from the last row to the first, and scores how real they look.
 
-    Used in training only.
+    A generator that draws each digit in one way only is seen at once. Used in training only.
 
     Source: Mogren 2016, arXiv:1611.09904 (an LSTM reads the sequence, there in both directions);
-    Miyato & Koyama 2018, "cGANs with Projection Discriminator", arXiv:1802.05637; Odena, Olah,
-    Shlens 2017, arXiv:1610.09585 (it names the digit as well).
+    Lin, Khetan, Fanti, Oh 2018, "PacGAN", arXiv:1712.04086 (several samples at a time); Miyato &
+    Koyama 2018, "cGANs with Projection Discriminator", arXiv:1802.05637; Odena, Olah, Shlens 2017,
+    arXiv:1610.09585 (it names the digit as well).
     """
 
     def __init__(self, features: int = 128) -> None:
         super().__init__()
         self.look = nn.Sequential(
-            spectral_norm(nn.Linear(3 * WIDTH, features)),
-            nn.LeakyReLU(0.2),
+            spectral_norm(nn.Linear(2 * 3 * WIDTH, features)), nn.LeakyReLU(0.2)
         )
         self.lstm = nn.LSTM(features, features, batch_first=True)
         self.judge = nn.Sequential(
@@ -75,11 +75,12 @@ class Discriminator(nn.Module):
         self.labels = spectral_norm(nn.Embedding(CLASSES, features))
         self.classify = nn.Linear(features, CLASSES)
 
-    def forward(self, rows: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """Score (B,) of rows (B, T, 28) in -1..1 with label (B,); logits (B, 10) of the digit."""
-        backwards = rows.flip(1)
-        window = nn.functional.pad(backwards, (0, 0, 1, 1), value=-1.0).unfold(1, 3, 1).flatten(2)
-        read, _ = self.lstm(self.look(window))
+    def forward(self, pairs: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """Score (B,) of pairs (B, 2, T, 28) in -1..1 with label (B,); logits (B, 10) of it."""
+        backwards = pairs.flip(2).transpose(1, 2).flatten(2)
+        # Three rows at a time, with empty ones at both ends.
+        padded = nn.functional.pad(backwards, (0, 0, 1, 1), value=-1.0)
+        read, _ = self.lstm(self.look(padded.unfold(1, 3, 1).flatten(2)))
         seen = self.judge(torch.cat([read[:, -1], read.mean(dim=1)], dim=1))
         score: Tensor = self.score(seen).squeeze(1) + (self.labels(label) * seen).sum(dim=1)
         return score, self.classify(seen)

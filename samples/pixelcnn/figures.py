@@ -12,7 +12,8 @@ from samples.training.data import load_digits
 
 from genx_runtimes.bundle import Bundle
 
-# Held-out digits, and how many go through the bundle's graphs at a time: all their rows at once.
+# Images to draw, held-out digits, and how many of these go through the bundle's graphs at a time: all their rows at once.
+SAMPLES = 500
 COUNT = 400
 PASS = 4
 
@@ -25,28 +26,28 @@ def measure(folder: Path, precision: str) -> list[Figure]:
     values = (levels / (LEVELS - 1)).unsqueeze(1).numpy()
     judge = Judge()
     real = agreement(judge.name(enlarge(values)), held_out.labels.numpy())
-    drawn = join(draw(bundle, label="balanced"))
+    drawn = join(draw(bundle, SAMPLES, batch=64, label="balanced"))
     named = judge.name(enlarge(drawn["image"]))
     bits = measure_bits(bundle, levels[:COUNT].numpy(), held_out.labels[:COUNT].numpy())
     unigram, bigram = count_bits(reduce(seen).numpy(), levels[:COUNT].numpy())
     return [
-        Figure(name="pixelcnn: bits per pixel", value=bits, bar=0.60, unit="bits", lower=True),
+        Figure(name="pixelcnn: bits per pixel", value=bits, bar=0.42, unit="bits", lower=True),
         Figure(
             name="pixelcnn: its bits, of a unigram model's",
             value=bits / unigram,
-            bar=0.60,
+            bar=0.45,
             lower=True,
         ),
         Figure(
             name="pixelcnn: its bits, of a bigram model's",
             value=bits / bigram,
-            bar=0.75,
+            bar=0.55,
             lower=True,
         ),
         Figure(
             name="pixelcnn: digits as requested",
             value=agreement(named, drawn["label"]),
-            bar=0.80,
+            bar=0.86,
             real=real,
         ),
     ]

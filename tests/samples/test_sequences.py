@@ -1,13 +1,19 @@
-"""The sequence models' two ways to the same sample, on weights as they are before training."""
+"""The sequence models' two ways to the same sample, and what both are compared with."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from samples.crgan.eager import draw_by_steps
 from samples.crgan.model import LENGTH, NOISE, Generator
+from samples.judging import SAMPLES, make_bundle
 from samples.pixelcnn.figures import count_bits
 from samples.pixelcnn.model import LAYERS, STATES, WINDOW, PixelCNN
+from samples.pixelcnn.naive import draw_naively
 from torch.nn import functional
 
 EXACT = 1e-5
@@ -58,3 +64,12 @@ def test_counting_bits() -> None:
     unigram, bigram = count_bits(stripes, stripes)
     assert unigram == pytest.approx(1)
     assert bigram < 0.01  # each level follows from the one to its left
+
+
+def test_pixelcnn_draws_what_one_whole_pass_a_pixel_draws(tmp_path: Path) -> None:
+    model = PixelCNN()
+    model.load_state_dict(load_file(SAMPLES / "pixelcnn" / "weights.safetensors"))
+    with make_bundle("pixelcnn", tmp_path, "fp32").sampler() as sampler:
+        drawn = next(sampler.sample(3, seed=5, conditions={"label": 4})).output
+    expected = draw_naively(model.eval(), torch.tensor([4, 4, 4]), 5, range(3))
+    np.testing.assert_allclose(drawn, expected, atol=1e-6)

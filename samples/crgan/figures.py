@@ -1,8 +1,9 @@
-"""Whether the recurrent generator draws the digit that it is asked for, and all digits."""
+"""Whether the recurrent generator draws the digit that it is asked for, all digits, all ways."""
 
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from samples.classifier.figures import measure_accuracy
 from samples.judging import Figure, Judge, agreement, draw, join, make_bundle, smallest_share
 from samples.training.data import PADDING, load_digits
@@ -11,11 +12,12 @@ _BORDER = ((0, 0), (PADDING, PADDING), (PADDING, PADDING))
 
 
 def measure(folder: Path, precision: str) -> list[Figure]:
-    """Return agreement with the label asked for, and the share of the rarest digit."""
+    """Return agreement with the label, the share of the rarest digit, and how digits vary."""
     drawn = join(draw(make_bundle("crgan", folder, precision), label="balanced"))
-    named = Judge().name(np.pad(drawn["image"], _BORDER)[:, None])
+    images = np.pad(drawn["image"], _BORDER)[:, None]
+    named = Judge().name(images)
     _, held_out = load_digits().split()
-    real = smallest_share(held_out.labels.numpy())
+    labels = held_out.labels.numpy()
     return [
         Figure(
             name="crgan: digits as requested",
@@ -23,5 +25,24 @@ def measure(folder: Path, precision: str) -> list[Figure]:
             bar=0.80,
             real=measure_accuracy(),
         ),
-        Figure(name="crgan: rarest digit", value=smallest_share(named), bar=0.05, real=real),
+        Figure(
+            name="crgan: rarest digit",
+            value=smallest_share(named),
+            bar=0.05,
+            real=smallest_share(labels),
+        ),
+        Figure(
+            name="crgan: how far a digit's images are apart, of real",
+            value=_spread(images, drawn["label"]) / _spread(held_out.images.numpy(), labels),
+            bar=0.60,
+            real=1.0,
+        ),
     ]
+
+
+def _spread(images: NDArray[np.generic], labels: NDArray[np.generic]) -> float:
+    """Return the mean absolute difference of images (N, ...) to others of the same label."""
+    order = np.argsort(labels, kind="stable")
+    first, second = order[:-1], order[1:]
+    alike = labels[first] == labels[second]
+    return float(np.abs(images[first[alike]] - images[second[alike]]).mean())

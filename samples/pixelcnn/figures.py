@@ -12,8 +12,8 @@ from samples.training.data import load_digits
 
 from genx_runtimes.bundle import Bundle
 
-# Images to draw, held-out digits, and how many of these go through the bundle's graphs at a time: all their rows at once.
 SAMPLES = 500
+# Held-out digits, and how many go through the bundle's graphs at a time: all their rows at once.
 COUNT = 400
 PASS = 4
 

@@ -154,6 +154,8 @@ class PixelsSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
         pixel: the step's input for the pixel to the left.
         features: the step's input for the column, and the output of `row`.
         above: the input of `row`.
+        inside: another input of `row`, (B, 1, window, 1): 1 for rows of the image, 0 for those
+            outside, where a network that pads each layer has zeros; None where it does without.
         shape: C, H, W of the image.
         window: rows above that `row` looks at.
         levels: values of a pixel, equally spaced over the output's range.
@@ -166,6 +168,7 @@ class PixelsSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
     pixel: str = "pixel"
     features: str = "features"
     above: str = "above"
+    inside: str | None = None
     shape: tuple[int, int, int]
     window: int
     levels: int

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from genx_runtimes.errors import ManifestError
 from genx_runtimes.samplers.decisions import settle_decision
 from genx_runtimes.samplers.loop import (
     Draw,
@@ -40,10 +41,9 @@ def sample_pixels(model: LoopModel, draw: Draw, options: SamplingOptions) -> Ite
     # The image with zeros above it, as far as a row looks.
     padded = np.zeros((batch, channels, spec.window + height, width), np.float32)
     image = padded[:, :, spec.window :]
-    row_session, step_session = model.sessions[spec.row], model.sessions[spec.component]
+    step_session = model.sessions[spec.component]
     for y in range(height):
-        above = np.ascontiguousarray(padded[:, :, y : y + spec.window])
-        features = row_session.run({spec.above: above, **draw.feeds})[spec.features]
+        features = _run_row(model, draw, padded, y)
         columns = np.ascontiguousarray(features.transpose(2, 0, 1))
         states = start_states(spec.states, batch)
         left = np.zeros((batch, channels, 1, 1), np.float32)
@@ -51,13 +51,37 @@ def sample_pixels(model: LoopModel, draw: Draw, options: SamplingOptions) -> Ite
             feeds = {spec.pixel: left, spec.features: columns[x], **draw.feeds}
             outputs = step_session.run({**feeds, **states})
             states = advance_states(spec.states, states, outputs, x)
-            logits = next(iter(outputs.values())).reshape(batch * channels, spec.levels)
-            drawn = decision.draw(logits, uniforms[:, y, x].reshape(-1))
+            logits = next(iter(outputs.values()))
+            _check_shape(spec.component, logits.shape, (batch, channels, spec.levels))
+            rows = logits.reshape(batch * channels, spec.levels)
+            drawn = decision.draw(rows, uniforms[:, y, x].reshape(-1))
             left = values[drawn].reshape(batch, channels, 1, 1)
             image[:, :, y, x] = left[:, :, 0, 0]
         if draw.watched and y + 1 < height:
             yield image.copy()
     yield image.copy()
+
+
+def _run_row(model: LoopModel, draw: Draw, padded: Array, y: int) -> Array:
+    """Return the features (B, F, W) of row `y`; `padded` holds `window` rows above the image."""
+    spec = _spec(model)
+    batch, width = len(draw.indices), spec.shape[2]
+    feeds = {spec.above: np.ascontiguousarray(padded[:, :, y : y + spec.window]), **draw.feeds}
+    if spec.inside is not None:
+        rows = np.arange(y, y + spec.window) >= spec.window
+        inside = np.broadcast_to(rows[None, None, :, None], (batch, 1, spec.window, 1))
+        feeds[spec.inside] = inside.astype(np.float32)
+    features = model.sessions[spec.row].run(feeds)[spec.features]
+    _check_shape(spec.row, features.shape, (batch, *features.shape[1:2], width))
+    return features
+
+
+def _check_shape(component: str, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if got != expected:
+        raise ManifestError(
+            f"{component!r} gives {got}, the sampler's shape and levels ask for {expected}",
+            fix="correct [sampler] and export it again",
+        )
 
 
 def _check(model: LoopModel, options: SamplingOptions) -> None:

@@ -1,4 +1,4 @@
-"""Encoders of variational autoencoders: from images to posteriors, latents and reconstructions.
+"""Encoders of autoencoders: from images to posteriors, latents and reconstructions.
 
 Source: docs/bundle.md, "Encoders"; Kingma & Welling, "Auto-encoding variational Bayes", ICLR 2014.
 """
@@ -19,7 +19,7 @@ from genx_runtimes.latents import LatentSource, check_indices
 from genx_runtimes.manifest import BatchBounds, Manifest, NormalPrior
 from genx_runtimes.sampler import Batch, Sampler, check_batch
 from genx_runtimes.samplers.loop import Draw
-from genx_runtimes.session import Closing, Session
+from genx_runtimes.session import Array, Closing, Session
 
 ENCODER = "encoder"
 MEAN, LOG_VARIANCE = "mean", "log_variance"
@@ -36,6 +36,7 @@ class EncoderSpec:
         shape: of one image: C, H, W.
         range: of the values of black and white.
         prior: the decoder's input that the latent feeds.
+        posterior: whether it gives mean and log-variance, and not the latent itself.
         bounds: batch sizes that it takes.
     """
 
@@ -44,33 +45,41 @@ class EncoderSpec:
     shape: tuple[int, int, int]
     range: tuple[float, float]
     prior: NormalPrior
+    posterior: bool
     bounds: BatchBounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoding:
-    """The posteriors of some consecutive images, and a latent of each.
+    """The latents of some consecutive images, and the posteriors that they are of.
 
     Args:
         start: the index of the first one.
         images: (B, C, H, W) float32, what was encoded.
-        mean: (B, *latent) float32.
-        log_variance: (B, *latent) float32.
-        z: (B, *latent) float32: a sample of the posterior, or its mean.
+        z: (B, *latent) float32: a sample of the posterior, or its mean, or the latent itself.
+        mean: (B, *latent) float32; None of an encoder that gives the latent itself.
+        log_variance: (B, *latent) float32, or None.
     """
 
     start: int
     images: Floats
-    mean: Floats
-    log_variance: Floats
     z: Floats
+    mean: Floats | None = None
+    log_variance: Floats | None = None
+
+    def arrays(self, *, sample: bool) -> dict[str, Floats]:
+        """Return what was found, by name: z only where it is not the mean."""
+        if self.mean is None or self.log_variance is None:
+            return {"z": self.z}
+        found = {MEAN: self.mean, LOG_VARIANCE: self.log_variance}
+        return {**found, "z": self.z} if sample else found
 
 
 def find_encoder(manifest: Manifest) -> EncoderSpec:
     """Return what the manifest says of its encoder.
 
     Raises:
-        InputError: there is none that gives a Gaussian posterior of an image.
+        InputError: there is none that takes an image and gives what the decoder takes.
     """
     component = next((c for c in manifest.components if c.name == ENCODER), None)
     if component is None:
@@ -79,17 +88,21 @@ def find_encoder(manifest: Manifest) -> EncoderSpec:
             fix="images are encoded by bundles of family 'vae'",
         )
     shapes = {output.name: output.shape[1:] for output in component.outputs}
-    latent = shapes.get(MEAN)
-    if latent is None or shapes.get(LOG_VARIANCE) != latent:
-        raise InputError(
-            f"the encoder of {manifest.name} gives {', '.join(shapes)}, expected a posterior: "
-            f"{MEAN} and {LOG_VARIANCE} of one shape"
-        )
+    posterior = MEAN in shapes and shapes.get(LOG_VARIANCE) == shapes[MEAN]
     prior = next(
-        (p for p in manifest.priors if isinstance(p, NormalPrior) and p.shape == latent), None
+        (
+            p
+            for p in manifest.priors
+            if isinstance(p, NormalPrior) and p.shape == shapes.get(MEAN if posterior else p.name)
+        ),
+        None,
     )
     if prior is None:
-        raise InputError(f"{manifest.name} has no normal prior of the latent's shape {latent}")
+        told = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise InputError(
+            f"the encoder of {manifest.name} gives {told}, expected {MEAN} and {LOG_VARIANCE} of a "
+            f"normal prior's shape, or an output of its name"
+        )
     image = component.inputs[0]
     shape = image.shape[1:]
     if len(component.inputs) != 1 or len(shape) != 3 or manifest.output.range is None:
@@ -101,6 +114,7 @@ def find_encoder(manifest: Manifest) -> EncoderSpec:
         shape=shape,  # type: ignore[arg-type] # only the batch is symbolic
         range=manifest.output.range,
         prior=prior,
+        posterior=posterior,
         bounds=manifest.batch,
     )
 
@@ -141,6 +155,8 @@ class Encoder(Closing):
         """
         check_batch(self.spec.bounds, batch)
         check_indices(start, 1)
+        if sample and not self.spec.posterior:
+            raise InputError("the encoder gives the latent itself: there is no posterior to sample")
         return self._encode(iter(images), sample, seed, start, batch)
 
     def _encode(
@@ -156,17 +172,25 @@ class Encoder(Closing):
                 )
             stacked = np.stack(chunk)
             outputs = self._session.run({self.spec.image: stacked})
-            mean = cast("Floats", outputs[MEAN])  # every graph gives float32
-            log_variance = cast("Floats", outputs[LOG_VARIANCE])
-            z = mean
-            if sample:
-                indices = range(start, start + len(chunk))
-                noise = draw_noise(self.spec.prior, seed, indices)
-                z = reparameterise(mean, log_variance, noise)
-            if not np.isfinite(z).all():
+            encoding = self._read(outputs, stacked, start, seed if sample else None)
+            if not np.isfinite(encoding.z).all():
                 raise BackendError(f"the latents of images from {start} on hold NaN or infinity")
-            yield Encoding(start=start, images=stacked, mean=mean, log_variance=log_variance, z=z)
+            yield encoding
             start += len(chunk)
+
+    def _read(
+        self, outputs: Mapping[str, Array], images: Floats, start: int, seed: int | None
+    ) -> Encoding:
+        """Return the latents that a graph's outputs stand for; every graph gives float32."""
+        if not self.spec.posterior:
+            z = cast("Floats", outputs[self.spec.prior.name])
+            return Encoding(start=start, images=images, z=z)
+        mean = z = cast("Floats", outputs[MEAN])
+        log_variance = cast("Floats", outputs[LOG_VARIANCE])
+        if seed is not None:
+            noise = draw_noise(self.spec.prior, seed, range(start, start + len(images)))
+            z = reparameterise(mean, log_variance, noise)
+        return Encoding(start=start, images=images, z=z, mean=mean, log_variance=log_variance)
 
     def _check(self, image: Floats, index: int) -> None:
         low, high = self.spec.range

@@ -34,7 +34,7 @@ def test_latents_of_pictures_and_of_arrays_are_the_same(
     done = genx("encode", VAE, "in/a.png", "in", "-o", "a.npz", "--sample", "--seed", 7)
     assert (done.code, done.err) == (0, "")
     first, following = done.out.splitlines()
-    assert first == ("wrote a.npz: 4 posteriors of 4 values, mean, log_variance, z, z of seed 7")
+    assert first == "wrote a.npz: mean, log_variance, z of 4 images, 4 values each, seed 7"
     assert genx(*following.removeprefix("next: genx ").split()).code == 0
     np.save(tmp_path / "x.npy", VALUES)
     np.savez(tmp_path / "x.npz", image=VALUES[:1], other=np.zeros(3))
@@ -86,7 +86,7 @@ def test_a_traversal_as_grid_and_as_gif(genx: Run, pictures: Path, tmp_path: Pat
         "  around in/b.png",
     ]
     with open_bundle(VAE).encoder() as encoder, open_bundle(VAE).sampler() as sampler:
-        mean = next(encoder.encode(VALUES[1:2])).mean
+        mean = next(encoder.encode(VALUES[1:2])).z
         z = mean.repeat(10, axis=0)
         z[:5, 0] = z[5:, 3] = np.linspace(-3, 3, 5)
         pixels = np.rint(sampler.session.run({"z": z})["image"] * 255)[:, 0]
@@ -128,7 +128,7 @@ def test_a_picture_of_another_size_is_fitted_only_if_asked(
     assert done.code == 0
     assert "warning: wide.png was scaled and cropped from 30x20 to 8x8 pixels" in done.err
     with open_bundle(VAE).encoder() as encoder:
-        expected = next(encoder.encode(np.full((1, 1, 8, 8), 200 / 255, np.float32))).mean
+        expected = next(encoder.encode(np.full((1, 1, 8, 8), 200 / 255, np.float32))).z
     assert np.abs(np.load(tmp_path / "w.npz")["mean"] - expected).max() < 1e-6
 
 

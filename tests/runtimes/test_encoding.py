@@ -10,7 +10,7 @@ import pytest
 
 from genx_runtimes import open_bundle
 from genx_runtimes.bundle import Bundle
-from genx_runtimes.encoding import Encoding, draw_noise, find_encoder, reconstruct
+from genx_runtimes.encoding import Encoder, Encoding, draw_noise, find_encoder, reconstruct
 from genx_runtimes.errors import InputError
 from genx_runtimes.manifest import BatchBounds
 from genx_runtimes.noise import NoiseStream
@@ -39,7 +39,9 @@ def test_posteriors_are_those_of_the_graph(vae: Bundle) -> None:
     for name in ("mean", "log_variance"):
         got = np.concatenate([getattr(part, name) for part in parts])
         assert np.abs(got - expected[name]).max() < CLOSE
-    assert all(np.array_equal(part.z, part.mean) for part in parts)
+    for part in parts:
+        assert part.mean is not None
+        assert np.array_equal(part.z, part.mean)
     assert np.array_equal(np.concatenate([part.images for part in parts]), IMAGES)
 
 
@@ -47,6 +49,8 @@ def test_posterior_samples_are_the_reparameterisation_of_a_named_stream(vae: Bun
     (part,) = run(vae, sample=True, seed=5)
     stream = NoiseStream(5, "posterior/z")
     noise = np.array([stream.at(i).standard_normal(4) for i in range(7)])
+    assert part.mean is not None
+    assert part.log_variance is not None
     expected = part.mean + np.exp(part.log_variance / 2) * noise
     assert part.z.dtype == np.float32
     assert np.abs(part.z - expected).max() < CLOSE
@@ -69,7 +73,7 @@ def test_reconstructions_are_the_decoder_s(vae: Bundle) -> None:
         made = list(reconstruct(sampler, encoder.encode(IMAGES, batch=4, start=2)))
     (whole,) = run(vae)
     with vae.session("decoder") as session:
-        expected = session.run({"z": whole.mean})["image"]
+        expected = session.run({"z": whole.z})["image"]
     assert np.abs(np.concatenate([b.output for _, b in made]) - expected).max() < CLOSE
     assert [encoding.start for encoding, _ in made] == [2, 6]
     assert made[0][1].images().shape == (4, 8, 8, 1)
@@ -116,5 +120,26 @@ def test_bundles_without_an_encoder(tiny_bundle: Path, vae: Bundle) -> None:
     manifest = vae.manifest
     decoder, encoder = manifest.components
     single = msgspec.structs.replace(encoder, outputs=encoder.outputs[:1])
-    with pytest.raises(InputError, match="gives mean, expected a posterior"):
+    with pytest.raises(InputError, match=r"gives mean \(4,\), expected mean and log_variance"):
         find_encoder(msgspec.structs.replace(manifest, components=(decoder, single)))
+
+
+class Exact:
+    """The session of an encoder that gives the latent itself."""
+
+    def run(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        return {"z": feeds["image"].reshape(len(feeds["image"]), -1)[:, :4] - 1}
+
+
+def test_an_encoder_that_gives_the_latent_itself(vae: Bundle) -> None:
+    decoder, encoder = vae.manifest.components
+    z = msgspec.structs.replace(encoder.outputs[0], name="z")
+    exact = msgspec.structs.replace(encoder, outputs=(z,))
+    spec = find_encoder(msgspec.structs.replace(vae.manifest, components=(decoder, exact)))
+    made = Encoder(spec, Exact())  # type: ignore[arg-type]
+    (part,) = made.encode(IMAGES)
+    assert part.mean is None
+    assert list(part.arrays(sample=False)) == ["z"]
+    assert np.array_equal(part.z, IMAGES.reshape(7, -1)[:, :4] - 1)
+    with pytest.raises(InputError, match="there is no posterior to sample"):
+        made.encode(IMAGES, sample=True)

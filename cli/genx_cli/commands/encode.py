@@ -49,7 +49,7 @@ def encode(  # noqa: PLR0913 - one parameter a flag
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the posteriors of images: mean and log_variance, and with --sample z."""
+    """Write the latents of images: mean and log_variance, and with --sample z."""
     import numpy as np
 
     from genx_cli.engines import settle_engine, warn_once
@@ -80,23 +80,20 @@ def encode(  # noqa: PLR0913 - one parameter a flag
     ):
         parts = []
         for part in encoder.encode(given, sample=sample, seed=seed, start=start, batch=size):
-            parts.append(part)
+            parts.append(part.arrays(sample=sample))
             progress.advance(len(part.z))
-        names = ("mean", "log_variance", "z") if sample else ("mean", "log_variance")
-        arrays = {n: np.concatenate([getattr(part, n) for part in parts]) for n in names}
+        arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         np.savez(file, **arrays)  # type: ignore[arg-type] # numpy's stub takes them for a flag
     notes = warn_once(sink, [*engine.notes, *given.notes])
-    shape = "x".join(map(str, arrays["mean"].shape[1:]))
-    drawn = f", z of seed {seed}" if sample else ""
-    sink.say(
-        f"wrote {output_path}: {len(given)} posteriors of {shape} values, {', '.join(names)}{drawn}"
-    )
+    latent = next(iter(arrays.values())).shape[1:]
+    told = f"{', '.join(arrays)} of {len(given)} images, {'x'.join(map(str, latent))} values each"
+    sink.say(f"wrote {output_path}: {told}" + (f", seed {seed}" if sample else ""))
     sink.say(f"next: genx traverse {quote(bundle)}{given.first()} -o traversal.png")
     sink.finish(
         {
             "path": str(output_path),
             "inputs": given.names,
-            "latent": list(arrays["mean"].shape[1:]),
+            "latent": list(latent),
             "seed": seed if sample else None,
             "engine": engine.reason,
             "notes": notes,

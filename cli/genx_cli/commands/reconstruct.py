@@ -93,7 +93,7 @@ def reconstruct(  # noqa: PLR0913 - one parameter a flag
         write(_lay_out(made, errors, progress.advance, paired=paired))
     notes = warn_once(sink, [*engine.notes, *given.notes])
     error = sum(errors) / len(errors)
-    what = f"samples of the posterior, seed {seed}" if sample else "means of the posterior"
+    what = f"samples of the posterior, seed {seed}" if sample else "encodings"
     sink.say(f"wrote {output_path}: {len(given)} reconstructions from {what}")
     sink.say(f"  root mean square error {error**0.5:.3f} of the output's range")
     sink.say(f"next: genx traverse {quote(bundle)}{given.first()} -o traversal.png")

@@ -167,7 +167,7 @@ def _find_base(
     with bundle.encoder(
         backend=engine.backend, precision=engine.precision, options=engine.options, batch=1
     ) as encoder:
-        return {**base, spec.prior.name: next(encoder.encode(given, batch=1)).mean}
+        return {**base, spec.prior.name: next(encoder.encode(given, batch=1)).z}
 
 
 def _describe(plan: Traversal) -> str:

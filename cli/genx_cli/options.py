@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from genx_runtimes.errors import InputError
+
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle: NAME.genx.")]
 BundlePaths = Annotated[
     list[Path] | None, typer.Argument(metavar="[BUNDLE]...", help="Bundles: NAME.genx.")
@@ -84,3 +86,20 @@ Estimator = Annotated[
 Explain = Annotated[
     bool, typer.Option("--explain", help="List which rewrite fired where, and why others did not.")
 ]
+
+
+def parse_conditions(texts: list[str] | None) -> dict[str, str]:
+    """Return the conditions of `--set NAME=VALUE`.
+
+    Raises:
+        InputError: one is not NAME=VALUE, or given twice.
+    """
+    conditions = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"--set {text!r} is not NAME=VALUE", fix="--set label=3")
+        if name in conditions:
+            raise InputError(f"--set {name} is given twice", fix="give each condition once")
+        conditions[name] = value
+    return conditions

@@ -13,7 +13,8 @@ import numpy as np
 from genx_runtimes.audio import MAX_CHANNELS
 from genx_runtimes.errors import SourceError, suggest
 from genx_runtimes.images import CHANNELS
-from genx_runtimes.manifest import OutputKind, OutputSpec, check_output
+from genx_runtimes.manifest import OutputKind, OutputSpec
+from genx_runtimes.manifest_checks import check_output
 from genx_runtimes.session import Array
 
 _USUAL_CHANNELS = (1, 3, 4)

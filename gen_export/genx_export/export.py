@@ -39,7 +39,8 @@ from genx_export.verification import (
 )
 from genx_runtimes.errors import InputError, SourceError
 from genx_runtimes.latents import LatentSource
-from genx_runtimes.manifest import BatchBounds, OutputSpec, list_contradictions
+from genx_runtimes.manifest import BatchBounds, OutputSpec
+from genx_runtimes.manifest_checks import list_contradictions
 from genx_runtimes.samplers.loop import Draw
 from genx_runtimes.samplers.translate import add_images
 from genx_runtimes.session import Array

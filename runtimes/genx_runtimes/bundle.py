@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genx_runtimes.backends import open_session
+from genx_runtimes.encoding import Encoder, find_encoder
 from genx_runtimes.errors import InputError, IntegrityError, suggest
 from genx_runtimes.manifest import FileRef, Manifest, VariantSpec, decode_manifest
 from genx_runtimes.sampler import Sampler
@@ -123,6 +124,25 @@ class Bundle:
         except BaseException:
             session.close()
             raise
+
+    def encoder(
+        self,
+        *,
+        backend: str = "onnxruntime",
+        precision: str | None = None,
+        options: SessionOptions | None = None,
+        batch: int | None = None,
+    ) -> Encoder:
+        """Load the encoder of a variational autoencoder; arguments and errors as for `sampler`.
+
+        Raises:
+            InputError: the bundle has no encoder.
+        """
+        spec = find_encoder(self.manifest)
+        session = self.session(
+            spec.component, backend=backend, precision=precision, options=options, batch=batch
+        )
+        return Encoder(spec, session)
 
     def session(
         self,

@@ -5,13 +5,12 @@ Source: docs/bundle.md, which this file follows.
 
 from __future__ import annotations
 
-import re
 from typing import ClassVar, Literal, get_args
 
 import msgspec
 
 from genx_runtimes.errors import FormatVersionError, ManifestError, suggest
-from genx_runtimes.sampling_specs import FeedforwardSpec, SamplerSpec, TokensSpec, TranslateSpec
+from genx_runtimes.sampling_specs import SamplerSpec
 
 FORMAT = "genx-bundle"
 FORMAT_VERSION = 1
@@ -221,106 +220,8 @@ def decode_manifest(data: bytes) -> Manifest:
         manifest = msgspec.json.decode(data, type=Manifest)
     except msgspec.MsgspecError as err:
         raise ManifestError(f"{MANIFEST_PATH}: {err}") from err
+    from genx_runtimes.manifest_checks import list_contradictions
+
     for problem in list_contradictions(manifest):
         raise ManifestError(f"{MANIFEST_PATH}: {problem}")
     return manifest
-
-
-def check_output(output: OutputSpec) -> list[str]:
-    """List what an output contract lacks or contradicts."""
-    problems = []
-    if output.kind in ("image", "audio") and (
-        output.range is None or not output.range[0] < output.range[1]
-    ):
-        problems.append(f"an {output.kind} output needs a range [low, high] with low < high")
-    if output.kind == "audio" and not 1 <= (output.sample_rate or 0) < 2**31:
-        problems.append(f"an audio output needs a sample_rate in Hz, got {output.sample_rate}")
-    if output.kind == "text" and not output.vocabulary:
-        problems.append("a text output needs a vocabulary: the text of each token")
-    if len(set(output.columns)) != len(output.columns):
-        problems.append(f"columns {list(output.columns)} have a name twice")
-    return problems
-
-
-def list_contradictions(manifest: Manifest) -> list[str]:
-    """List what JSON types alone cannot exclude."""
-    problems = []
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", manifest.name):
-        problems.append(f"name {manifest.name!r} has characters other than A-Z a-z 0-9 . _ -")
-    names = [c.name for c in manifest.components]
-    if manifest.format_version < 1:
-        problems.append(f"format_version is {manifest.format_version}, expected 1 or more")
-    if not 1 <= manifest.batch.min <= manifest.batch.max:
-        problems.append(f"batch {manifest.batch.min}..{manifest.batch.max} is not a range from 1")
-    problems += [
-        f"the sampler runs component {name!r}, not present"
-        for name in manifest.sampler.components
-        if name not in names
-    ]
-    if problems:
-        return problems
-    run = [manifest.component(name) for name in manifest.sampler.components]
-    one_pass = isinstance(manifest.sampler, FeedforwardSpec | TranslateSpec)
-    if one_pass and manifest.output.name not in [t.name for t in run[0].outputs]:
-        problems.append(f"output {manifest.output.name!r} is no output of {run[0].name!r}")
-    problems += check_output(manifest.output)
-    if isinstance(manifest.sampler, TokensSpec):
-        problems += _list_token_problems(manifest.sampler, manifest.output, run[0])
-    if isinstance(manifest.sampler, TranslateSpec):
-        problems += manifest.sampler.find_problems()
-        shapes = {t.name: t.shape[1:] for t in run[0].inputs}
-        if shapes.get(manifest.sampler.image) != manifest.sampler.tile:
-            problems.append(
-                f"{run[0].name!r} has no input {manifest.sampler.image!r} of the tile's shape "
-                f"{manifest.sampler.tile}"
-            )
-    priors = [p.name for p in manifest.priors]
-    needed = {t.name for component in run for t in component.inputs if t.role == "prior"}
-    if sorted(priors) != sorted(needed):
-        problems.append(
-            f"priors {priors} do not match the inputs {sorted(needed)} of {run[0].name!r}"
-        )
-    for prior in manifest.priors:
-        if isinstance(prior, CategoricalPrior) and (
-            prior.classes < 1 or len(prior.labels) not in (0, prior.classes)
-        ):
-            problems.append(
-                f"prior {prior.name!r}: {len(prior.labels)} labels, {prior.classes} classes"
-            )
-        if isinstance(prior, ConstantPrior) and not prior.low <= prior.value <= prior.high:
-            problems.append(
-                f"prior {prior.name!r}: {prior.value:g} is not in {prior.low:g}..{prior.high:g}"
-            )
-    if not manifest.variants:
-        problems.append("there is no variant")
-    problems += [
-        f"variant {v.name!r} has graphs for {sorted(v.graphs)}, expected {sorted(names)}"
-        for v in manifest.variants
-        if sorted(v.graphs) != sorted(names)
-    ]
-    return problems
-
-
-def _list_token_problems(sampler: TokensSpec, output: OutputSpec, step: ComponentSpec) -> list[str]:
-    """List where the fields of a token loop do not fit its step and its vocabulary."""
-    size, known = step.outputs[0].shape[-1], len(output.vocabulary)
-    problems = []
-    if output.kind == "text" and known != size:
-        problems.append(f"the vocabulary has {known} tokens, the logits of {step.name!r} {size}")
-    if isinstance(size, int):
-        problems += [
-            f"token {token} of start or stop is not in a vocabulary of {size}"
-            for token in (sampler.start, *sampler.stop)
-            if not 0 <= token < size
-        ]
-    if sampler.length < 1:
-        problems.append(f"length is {sampler.length}, expected 1 or more")
-    inputs = {t.name: t.shape[1:] for t in step.inputs}
-    for state in sampler.states:
-        if inputs.get(state.name) != state.shape:
-            problems.append(f"state {state.name!r} is no input of {step.name!r} of that shape")
-        elif state.grows is not None and not (
-            0 <= state.grows < len(state.shape) and state.shape[state.grows] >= sampler.length
-        ):
-            problems.append(f"state {state.name!r} cannot grow to {sampler.length} along an axis")
-    return problems

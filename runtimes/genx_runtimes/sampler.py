@@ -199,6 +199,21 @@ class Sampler(Closing):
             count=True,
         )
 
+    def decode(
+        self, draws: Iterable[Draw], *, options: SamplingOptions = _DEFAULTS
+    ) -> Iterator[Batch]:
+        """Make the samples of inputs that are given instead of drawn: a batch for each draw.
+
+        Args:
+            draws: with an array for every prior; batches count from 0.
+            options: of the sampling loop.
+
+        Raises:
+            InputError: an input does not fit the graph.
+            BackendError: the engine failed.
+        """
+        return self._run(draws, options, count=True)
+
     def _run(
         self, draws: Iterable[Draw], options: SamplingOptions, *, count: bool = False
     ) -> Iterator[Batch]:

@@ -15,6 +15,7 @@ from genx_cli.options import (
     Precision,
     Quiet,
     Threads,
+    parse_conditions,
 )
 from genx_cli.sink import Sink, open_sink
 from genx_runtimes.errors import InputError
@@ -158,7 +159,7 @@ def sample(  # noqa: PLR0913 - one parameter a flag
             "truncation": truncation,
             "options": options,
         }
-        conditions = _parse_conditions(condition)
+        conditions = parse_conditions(condition)
         batches = _draw(sampler, n, start, interpolate, conditions, common)
         with sink.progress(f"sampling {opened.manifest.name}", n) as progress:
             written = write(_count(batches, progress.advance))
@@ -203,18 +204,6 @@ def _draw(
     if start:
         raise InputError("--start has no meaning with --interpolate", fix="leave it out")
     return sampler.interpolate(int(first), int(last), n, conditions=conditions, **common)  # type: ignore[arg-type]
-
-
-def _parse_conditions(texts: list[str] | None) -> dict[str, str]:
-    conditions = {}
-    for text in texts or ():
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
-            raise InputError(f"--set {text!r} is not NAME=VALUE", fix="--set label=3")
-        if name in conditions:
-            raise InputError(f"--set {name} is given twice", fix="give each condition once")
-        conditions[name] = value
-    return conditions
 
 
 def _count(batches: Iterator[Batch], advance: Callable[[int], None]) -> Iterator[Batch]:

@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3.11 python3; do $$p -c "" 2>/dev/null && echo 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 THIN := 3.10 3.12 3.13
+SAMPLES := classifier gan dgan dcgan vae infogan deep_infogan crgan vae_gan pixelcnn char_transformer translator \
+	super_resolution diffusion stylegan_like
 
 .PHONY: demo test test-thin test-aarch64 lint docs samples evaluate bench clean
 
@@ -37,11 +39,9 @@ docs: .venv/dev
 	$(BIN)/python -m typer genx_cli.app utils docs --name genx --output docs/cli.md
 
 # Train the sample models again, on about two cores; each takes minutes.
+# All of them, or one: `make samples ONLY=crgan`.
 samples: .venv/dev
-	$(BIN)/python -m samples.classifier.train
-	$(BIN)/python -m samples.dcgan.train
-	$(BIN)/python -m samples.vae.train
-	$(BIN)/python -m samples.infogan.train
+	for model in $(or $(ONLY),$(SAMPLES)); do $(BIN)/python -m samples.$$model.train || exit 1; done
 
 evaluate: .venv/dev
 	$(BIN)/python -m samples.evaluate

@@ -16,7 +16,23 @@ from samples.judging import Figure
 __all__ = ["MODELS", "evaluate"]
 
 # Each has `figures.py` with `measure(folder, precision) -> list[Figure]`.
-MODELS = ("classifier", "dcgan", "vae", "infogan")
+MODELS = (
+    "classifier",
+    "gan",
+    "dgan",
+    "dcgan",
+    "vae",
+    "infogan",
+    "deep_infogan",
+    "crgan",
+    "vae_gan",
+    "pixelcnn",
+    "char_transformer",
+    "translator",
+    "super_resolution",
+    "diffusion",
+    "stylegan_like",
+)
 
 
 def evaluate(folder: Path, precision: str = "fp32", models: Sequence[str] = MODELS) -> list[Figure]:

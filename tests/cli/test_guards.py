@@ -112,4 +112,4 @@ def test_what_is_in_the_wheel(tmp_path: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     required = re.findall(r"^Requires-Dist: ([\w-]+)[^;\n]*$", metadata, re.MULTILINE)
-    assert sorted(required) == ["msgspec", "numpy", "onnxruntime", "typer"]
+    assert sorted(required) == ["msgspec", "numpy", "onnxruntime", "pillow", "typer"]

@@ -18,5 +18,5 @@ def measure(folder: Path, precision: str) -> list[Figure]:
         bundle = make_bundle(model, folder, precision)
         drawn = join(draw(bundle, 300, label="balanced"))
         value = agreement(judge.name(drawn["image"]), drawn["label"])
-        figures.append(Figure(name=f"diffusion: {name}", value=value, bar=0.85, real=real))
+        figures.append(Figure(name=f"diffusion: {name}", value=value, bar=0.80, real=real))
     return figures

@@ -19,7 +19,7 @@ class Settings:
     """What the training depends on."""
 
     seed: int = 0
-    steps: int = 3_000
+    steps: int = 2_600
     batch: int = 4
     length: int = 256
     rate: float = 2e-3

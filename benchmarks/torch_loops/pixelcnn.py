@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
-from samples.pixelcnn.model import LEVELS, PixelCNN
+from samples.pixelcnn.model import PixelCNN
+from samples.pixelcnn.naive import draw_naively
 
 from torch_loops.loop import Draw, load, serve_loop
-
-SIDE = 14
 
 
 def make(batch: int) -> Draw:
     """Return what draws `batch` digits."""
     model = load(PixelCNN(), "pixelcnn")
-    values = torch.linspace(-1, 1, LEVELS)
+    assert isinstance(model, PixelCNN)
+    starts = itertools.count(0, batch)
 
     def draw() -> object:
-        label = torch.randint(10, (batch,))
-        image = torch.zeros(batch, 1, SIDE, SIDE)
-        for y in range(SIDE):
-            for x in range(SIDE):
-                odds = model(image, label)[:, :, y, x].softmax(dim=1)
-                image[:, 0, y, x] = values[torch.multinomial(odds, 1)[:, 0]]
-        return image
+        first = next(starts)
+        labels = torch.randint(10, (batch,))
+        return draw_naively(model, labels, 0, range(first, first + batch))
 
     return draw
 

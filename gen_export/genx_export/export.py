@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, MutableMapping, Sequence
@@ -43,6 +44,7 @@ from genx_runtimes.manifest import BatchBounds, OutputSpec
 from genx_runtimes.manifest_checks import list_contradictions
 from genx_runtimes.samplers.loop import Draw
 from genx_runtimes.samplers.translate import add_images
+from genx_runtimes.sampling_specs import StateSpec
 from genx_runtimes.session import Array
 
 # fp32 on another engine differs by rounding alone; the three samples differ by 3e-7 at most.
@@ -50,6 +52,8 @@ FP32_TOLERANCE = 1e-5
 GOLDEN_SEED = 0
 TRACE_SEED = 1
 GOLDEN_COUNT = 8
+# What a text model remembers is in the golden samples, a whole cache each.
+GOLDEN_STATE_BYTES = 32_000_000
 
 
 def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
@@ -216,12 +220,20 @@ def _run_golden(
     model: LoadedModel, bounds: BatchBounds, given: Given
 ) -> tuple[Draw, LoopRun | None, list[FedComponent]]:
     """Run the original model for the golden samples, on real images where there are some."""
-    draw = _draw(model, GOLDEN_SEED, -(-GOLDEN_COUNT // bounds.min) * bounds.min)
+    draw = _draw(model, GOLDEN_SEED, _count_golden(model, bounds))
     size = min(len(draw.indices), bounds.max)
     loop = run_model_loop(model, draw, size=size, max_batch=bounds.max)
     images = {name: array[: len(draw.indices)] for name, array in given.fresh.items()}
     golden = feed_components(model, draw.feeds, size=size, given=images, loop=loop)
     return draw, loop, golden
+
+
+def _count_golden(model: LoadedModel, bounds: BatchBounds) -> int:
+    """Return how many golden samples there are: whole batches, few where states are large."""
+    states: tuple[StateSpec, ...] = getattr(model.sampler, "states", ())
+    size = 4 * sum(math.prod(state.shape) for state in states)
+    wanted = min(GOLDEN_COUNT, max(1, GOLDEN_STATE_BYTES // size)) if size else GOLDEN_COUNT
+    return -(-wanted // bounds.min) * bounds.min
 
 
 def _draw(model: LoadedModel, seed: int, count: int) -> Draw:

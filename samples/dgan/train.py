@@ -26,7 +26,7 @@ class Settings:
     """What the training depends on."""
 
     seed: int = 0
-    steps: int = 2_000
+    steps: int = 6_000
     batch: int = 64
     latent_size: int = 64
     generator_rate: float = 5e-4

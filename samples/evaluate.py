@@ -18,11 +18,13 @@ __all__ = ["MODELS", "evaluate"]
 # Each has `figures.py` with `measure(folder, precision) -> list[Figure]`.
 MODELS = (
     "classifier",
+    "gan",
     "dgan",
     "dcgan",
     "vae",
     "infogan",
     "deep_infogan",
+    "crgan",
     "vae_gan",
     "pixelcnn",
     "translator",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from samples.diffusion.model import NULL, UNet
+from samples.diffusion.model import NULL, Diffusion
 
 from torch_loops.loop import Draw, load, serve_loop
 
@@ -16,7 +16,7 @@ GUIDANCE = 2.0
 
 def make(batch: int) -> Draw:
     """Return what draws `batch` digits."""
-    model = load(UNet(), "diffusion")
+    model = load(Diffusion(), "diffusion")
     times = [round(TRAIN_STEPS - k * TRAIN_STEPS / STEPS) - 1 for k in range(STEPS)]
     offset = 0.008
     angles = [(t + 1) / TRAIN_STEPS / (1 + offset) + offset / (1 + offset) for t in times]
@@ -31,7 +31,7 @@ def make(batch: int) -> Draw:
             with_it, plain = both.chunk(2)
             velocity = plain + GUIDANCE * (with_it - plain)
             signal, noise = signals[k], math.sqrt(1 - signals[k] ** 2)
-            digit = (signal * x - noise * velocity).clamp(-1, 1)
+            digit = signal * x - noise * velocity
             rest = noise * x + signal * velocity
             x = signals[k + 1] * digit + math.sqrt(1 - signals[k + 1] ** 2) * rest
         return x

@@ -67,7 +67,9 @@ def test_samplers_of_several_graphs() -> None:
         "pixels: step, a step for each of 1 x 16 x 12 pixels, row for each row, 4 levels, "
         "temperature 1, states (h 8)"
     )
-    flow = DiffusionSpec(component="d", schedule=Schedule(kind="flow"), decoder="decoder")
+    flow = DiffusionSpec(
+        component="d", prediction="flow", schedule=Schedule(kind="flow"), decoder="decoder"
+    )
     assert describe_sampler(flow).endswith("a straight flow, then decoder")
 
 

@@ -40,6 +40,11 @@ BARS = {
     "translator: block, digits named rightly": 0.9,
     "diffusion: DDIM, 20 steps": 0.80,
     "diffusion: flow, Heun, 10 steps": 0.80,
+    "gan: rarest digit": 0.01,
+    "gan: Fréchet distance from held-out digits": 5.0,
+    "crgan: digits as requested": 0.80,
+    "crgan: rarest digit": 0.05,
+    "crgan: how far a digit's images are apart, of real": 0.60,
     "dgan: rarest digit": 0.01,
     "dgan: Fréchet distance from held-out digits": 13.0,
 }

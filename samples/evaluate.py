@@ -27,7 +27,9 @@ MODELS = (
     "crgan",
     "vae_gan",
     "pixelcnn",
+    "char_transformer",
     "translator",
+    "super_resolution",
     "diffusion",
 )
 

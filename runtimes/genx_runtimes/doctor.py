@@ -22,7 +22,7 @@ from genx_runtimes.recommend import CUDA, Recommendation, recommend
 from genx_runtimes.version import __version__
 
 # What `genx[export]` brings; a test compares it with the package's own metadata.
-EXPORT_PACKAGES = ("torch", "onnx", "onnx-ir", "onnxscript", "pillow", "safetensors")
+EXPORT_PACKAGES = ("torch", "onnx", "onnx-ir", "onnxscript", "safetensors")
 PROVIDER_PACKAGES = list_packages()
 _ROOT = Path("/")
 _PROBE_TIMEOUT_S = 60.0

@@ -40,26 +40,26 @@ def measure(folder: Path, precision: str) -> list[Figure]:
         Figure(
             name="char_transformer: bits per character",
             value=bits,
-            bar=2.9,
+            bar=2.3,
             unit="bits",
             lower=True,
         ),
         Figure(
             name="char_transformer: of a bigram model's bits",
             value=bits / bigram,
-            bar=0.85,
+            bar=0.70,
             lower=True,
         ),
         Figure(
             name="char_transformer: of a unigram model's bits",
             value=bits / unigram,
-            bar=0.65,
+            bar=0.50,
             lower=True,
         ),
         Figure(
             name="char_transformer: words that exist",
             value=written,
-            bar=0.50,
+            bar=0.15,
             real=real,
         ),
     ]

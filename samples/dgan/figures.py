@@ -17,13 +17,13 @@ def measure(folder: Path, precision: str) -> list[Figure]:
         Figure(
             name="dgan: rarest digit",
             value=smallest_share(judge.name(drawn)),
-            bar=0.01,
+            bar=0.005,
             real=smallest_share(held_out.labels.numpy()),
         ),
         Figure(
             name="dgan: Fréchet distance from held-out digits",
             value=frechet_distance(judge.features(drawn), real),
-            bar=13.0,
+            bar=6.0,
             real=frechet_distance(same, real),
             unit="units",
             lower=True,

@@ -45,8 +45,14 @@ BARS = {
     "crgan: digits as requested": 0.80,
     "crgan: rarest digit": 0.05,
     "crgan: how far a digit's images are apart, of real": 0.60,
-    "dgan: rarest digit": 0.01,
-    "dgan: Fréchet distance from held-out digits": 13.0,
+    "dgan: rarest digit": 0.005,
+    "dgan: Fréchet distance from held-out digits": 6.0,
+    "char_transformer: bits per character": 2.3,
+    "char_transformer: of a bigram model's bits": 0.70,
+    "char_transformer: of a unigram model's bits": 0.50,
+    "char_transformer: words that exist": 0.15,
+    "super_resolution: x2, gain over bicubic": 0.5,
+    "super_resolution: x4, gain over bicubic": 0.2,
 }
 
 

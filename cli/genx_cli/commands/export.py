@@ -43,8 +43,8 @@ def export(  # noqa: PLR0913 - one parameter a flag
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Folder with recipe.toml, file.py:callable, package.module:callable, "
-            "NAME.pt2 or NAME.onnx.",
+            help="Folder with recipe.toml or from Hugging Face, file.py:callable, "
+            "package.module:callable, NAME.pt2 or NAME.onnx.",
         ),
     ],
     output_path: Annotated[
@@ -76,7 +76,11 @@ def export(  # noqa: PLR0913 - one parameter a flag
         ),
     ] = None,
     family: Annotated[
-        str | None, typer.Option(help="How the model is cut up: generator, vae.")
+        str | None,
+        typer.Option(
+            help="How the model is cut up and sampled: generator, vae, autoencoder, recurrent, "
+            "tokens, pixels, translator or diffusion."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The bundle's name.")] = None,
     batch: Annotated[

@@ -31,6 +31,7 @@ MODELS = (
     "translator",
     "super_resolution",
     "diffusion",
+    "stylegan_like",
 )
 
 

@@ -51,6 +51,9 @@ BARS = {
     "char_transformer: of a bigram model's bits": 0.70,
     "char_transformer: of a unigram model's bits": 0.50,
     "char_transformer: words that exist": 0.15,
+    "stylegan_like: rarest digit": 0.01,
+    "stylegan_like: Fréchet distance from held-out digits": 2.0,
+    "stylegan_like: variance left at truncation 0.5": 0.9,
     "super_resolution: x2, gain over bicubic": 0.5,
     "super_resolution: x4, gain over bicubic": 0.2,
 }

@@ -50,7 +50,7 @@ def evaluate(folder: Path, precision: str = "fp32", models: Sequence[str] = MODE
 
 
 def main() -> int:
-    """Print the table; return the exit code."""
+    """Print the table, model by model; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(MODELS)}")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "fp16", "int8"))
@@ -58,15 +58,21 @@ def main() -> int:
     unknown = sorted(set(args.models) - set(MODELS))
     if unknown:
         parser.error(f"unknown model {unknown[0]!r}: there are {', '.join(MODELS)}")
+    print(f"{'':52}{'value':>12}{'bar':>12}{'real':>12}", flush=True)
+    passed = True
     with tempfile.TemporaryDirectory() as name:
-        figures = evaluate(Path(name), args.precision, args.models or MODELS)
-    print(f"{'':52}{'value':>12}{'bar':>12}{'real':>12}")
-    for figure in figures:
-        value, bar, real = (figure.write(v) for v in (figure.value, figure.bar, figure.real))
-        print(
-            f"{figure.name:52}{value:>12}{bar:>12}{real:>12}{'' if figure.passed else '  MISSED'}"
-        )
-    return 0 if all(figure.passed for figure in figures) else 1
+        for model in args.models or MODELS:
+            for figure in evaluate(Path(name), args.precision, [model]):
+                print_figure(figure)
+                passed = passed and figure.passed
+    return 0 if passed else 1
+
+
+def print_figure(figure: Figure) -> None:
+    """Print one row of the table."""
+    value, bar, real = (figure.write(v) for v in (figure.value, figure.bar, figure.real))
+    verdict = "" if figure.passed else "  MISSED"
+    print(f"{figure.name:52}{value:>12}{bar:>12}{real:>12}{verdict}", flush=True)
 
 
 if __name__ == "__main__":

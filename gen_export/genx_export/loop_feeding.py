@@ -65,14 +65,15 @@ class RecordingSession(Closing):
     Args:
         call: from inputs (B, ...) to outputs (B, ...), both by the bundle's names.
         samples: how many the loop makes.
+        seed: decides which of its calls each sample keeps.
     """
 
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
 
-    def __init__(self, call: Call, samples: int) -> None:
+    def __init__(self, call: Call, samples: int, seed: Sequence[int]) -> None:
         self._call = call
-        self.kept = _Kept(samples=samples, rng=np.random.default_rng(0))
+        self.kept = _Kept(samples=samples, rng=np.random.default_rng(seed))
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Make the call, see `Session.run`."""
@@ -127,7 +128,10 @@ def run_loop(
     parts = []
     for first in range(0, len(draw.indices), size):
         indices = draw.indices[first : first + size]
-        sessions = {n: RecordingSession(calls[n], len(indices)) for n in sampler.components}
+        sessions = {
+            name: RecordingSession(calls[name], len(indices), [indices[0], place])
+            for place, name in enumerate(sampler.components)
+        }
         model = LoopModel(
             sampler=sampler, priors=priors, output=output, max_batch=max_batch, sessions=sessions
         )

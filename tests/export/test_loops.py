@@ -147,3 +147,10 @@ def test_a_loop_that_drifts_fails_verify(source: Path, tmp_path: Path) -> None:
     assert not report.passed
     with pytest.raises(VerificationError, match=r"the sampling loop .* drifts by"):
         report.require()
+
+
+def test_each_pass_keeps_other_steps_of_the_loop(source: Path, tmp_path: Path) -> None:
+    export(f"{source}:diffusion", tmp_path / "d.genx", batch="1:2")
+    times = open_bundle(tmp_path / "d.genx").golden()["denoiser/in/time"]
+    assert len(times) == 8
+    assert len({tuple(pair) for pair in times.reshape(4, 2).tolist()}) > 1

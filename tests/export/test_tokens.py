@@ -371,3 +371,8 @@ def test_a_vocabulary_file_that_is_none(
     )
     with pytest.raises(GenxError, match=message):
         export(tmp_path, tmp_path / "t.genx")
+
+
+def test_a_prompt_that_ends_the_text_is_refused(bundle: Bundle) -> None:
+    with bundle.sampler() as sampler, pytest.raises(InputError, match="ends a text"):
+        sampler.sample(1, options=SamplingOptions(prompt="ab<end>c"))

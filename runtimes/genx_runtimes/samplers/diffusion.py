@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from genx_runtimes.errors import InputError, suggest
-from genx_runtimes.manifest import CategoricalPrior, NormalPrior
+from genx_runtimes.manifest import BatchBounds, CategoricalPrior, NormalPrior
 from genx_runtimes.samplers.loop import Draw, LoopModel, SampleLoop, SamplingOptions
 from genx_runtimes.samplers.schedules import Grid, make_grid
 from genx_runtimes.samplers.solvers import SOLVERS, Denoise, Floats
@@ -44,6 +44,9 @@ def _make_denoiser(model: LoopModel, draw: Draw, grid: Grid, options: SamplingOp
     """Return the bundle's denoiser under the conditions and the guidance of a draw."""
     spec = _spec(model)
     session = model.sessions[spec.component]
+    # A compiled engine may take less than the bundle allows.
+    bounds: BatchBounds | None = getattr(session, "bounds", None)
+    limit = bounds.max if bounds is not None else model.max_batch
     conditions = {name: array for name, array in draw.feeds.items() if name != spec.x}
     weight = _weigh(spec, options)
 
@@ -57,7 +60,7 @@ def _make_denoiser(model: LoopModel, draw: Draw, grid: Grid, options: SamplingOp
             return predict(x, time, conditions)
         name = spec.guidance.condition
         without = {**conditions, name: np.full_like(conditions[name], spec.guidance.null)}
-        if 2 * len(x) <= model.max_batch:
+        if 2 * len(x) <= limit:
             both = {n: np.concatenate([a, without[n]]) for n, a in conditions.items()}
             with_it, plain = np.split(predict(np.concatenate([x, x]), time, both), 2)
         else:

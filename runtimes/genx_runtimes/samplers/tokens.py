@@ -97,7 +97,15 @@ def _count(spec: TokensSpec, prompt: int, options: SamplingOptions) -> int:
 
 def _check(model: LoopModel, options: SamplingOptions) -> None:
     spec = _spec(model)
-    _count(spec, len(_encode_prompt(model, options)), options)
+    prompt = _encode_prompt(model, options)
+    ends = [place for place, token in enumerate(prompt) if token in spec.stop]
+    if ends:
+        raise InputError(
+            f"token {ends[0] + 1} of the prompt, {model.output.vocabulary[prompt[ends[0]]]!r}, "
+            f"ends a text: nothing would follow",
+            fix="leave it out",
+        )
+    _count(spec, len(prompt), options)
     settle_decision(options, spec.temperature)
 
 

@@ -28,8 +28,6 @@ def suggest_sampling(bundle: Path, manifest: Manifest, *, setting: str = "") -> 
 
     For a bundle that translates pictures: the command that does, on a folder of the user's.
 
-    For a bundle that translates pictures: the command that does, on a folder of the user's.
-
     Args:
         bundle: where it lies.
         manifest: what it says of itself.
@@ -54,7 +52,7 @@ def suggest_sampling(bundle: Path, manifest: Manifest, *, setting: str = "") -> 
 
 def choose_batch(manifest: Manifest) -> int:
     """Return the samples a pass where the user names no number."""
-    return max(manifest.batch.min, min(16, manifest.batch.max))
+    return manifest.batch.usual
 
 
 def quote(path: Path) -> str:
@@ -64,7 +62,7 @@ def quote(path: Path) -> str:
 
 def _fit(wanted: int, bounds: BatchBounds) -> int:
     """Return a number of samples near what is wanted that the bundle's batches can make up."""
-    size = max(bounds.min, min(16, bounds.max))
+    size = bounds.usual
     if wanted <= size:
         return max(wanted, bounds.min)
     rest = wanted % size

@@ -248,7 +248,7 @@ def _find_output(
 ) -> tuple[OutputSpec, Array]:
     """Return the output contract, and the samples (B, ...) that the original model made."""
     if loop is not None:
-        return model.output or OutputSpec(name="output", kind="tensor"), loop.output
+        return model.contract, loop.output
     sampled = next(f for f in golden if f.component.name == model.family.sampled)
     contract = model.output or OutputSpec(name=next(iter(sampled.outputs)), kind="tensor")
     samples = sampled.outputs[contract.name]

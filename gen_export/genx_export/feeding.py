@@ -18,9 +18,9 @@ from genx_export.families.family import OUTPUT
 from genx_export.loop_feeding import LoopRun, call_component, run_loop
 from genx_export.model import Component, LoadedModel
 from genx_runtimes.errors import SourceError, TraceError, suggest
-from genx_runtimes.manifest import ComponentSpec, OutputSpec, Role, TensorSpec
+from genx_runtimes.manifest import ComponentSpec, Role, TensorSpec
 from genx_runtimes.samplers.loop import Draw
-from genx_runtimes.sampling_specs import FeedforwardSpec, TranslateSpec
+from genx_runtimes.sampling_specs import OnePassSpec, TranslateSpec
 from genx_runtimes.session import Array
 
 _NOTHING: Mapping[str, Array] = MappingProxyType({})
@@ -56,9 +56,9 @@ class FedComponent:
 
 def run_model_loop(model: LoadedModel, draw: Draw, *, size: int, max_batch: int) -> LoopRun | None:
     """Run the original model's sampling loop; None where one pass through one graph is all."""
-    if isinstance(model.sampler, FeedforwardSpec | TranslateSpec):
+    if isinstance(model.sampler, OnePassSpec):
         return None
-    contract = model.output or OutputSpec(name=OUTPUT, kind="tensor")
+    contract = model.contract
     calls = {}
     for component in model.components:
         names = model.output_names.get(component.name, ())
@@ -101,7 +101,7 @@ def feed_components(
     if loop is not None:
         fed = _take_calls(model, loop)
         waiting = [c for c in waiting if c.name not in fed]
-        made[(model.output or OutputSpec(name=OUTPUT, kind="tensor")).name] = loop.output
+        made[model.contract.name] = loop.output
     while waiting:
         ready = [c for c in waiting if (loop is None and c.name == sampled) or _is_fed(c, made)]
         if not ready:

@@ -27,7 +27,7 @@ from genx_export.torch_component import ModuleComponent
 from genx_runtimes.errors import GenxError, RandomnessError, SourceError
 from genx_runtimes.latents import LatentSource
 from genx_runtimes.manifest import NormalPrior, Prior, UniformPrior
-from genx_runtimes.sampling_specs import FeedforwardSpec, TranslateSpec
+from genx_runtimes.sampling_specs import OnePassSpec
 
 # torch.export takes 0 and 1 for constants; two sizes tell the batch from what is fixed.
 _SIZES = (2, 3)
@@ -69,7 +69,7 @@ def hoist_noise(model: LoadedModel) -> LoadedModel:
         SourceError: a prior was given that has such an input's name and is another.
     """
     sampled = next(c for c in model.components if c.name == model.family.sampled)
-    one_pass = isinstance(model.sampler, FeedforwardSpec | TranslateSpec)
+    one_pass = isinstance(model.sampler, OnePassSpec)
     if not (one_pass and isinstance(sampled, ModuleComponent)):
         return model
     ports = _bind(sampled, model.priors)

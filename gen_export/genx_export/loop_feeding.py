@@ -8,7 +8,6 @@ calibrated with, are what the loop really meets.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,7 +17,7 @@ from genx_export.model import Component
 from genx_runtimes.errors import SourceError
 from genx_runtimes.manifest import OutputSpec, Prior, TensorSpec
 from genx_runtimes.samplers import find_sampler
-from genx_runtimes.samplers.loop import Draw, LoopModel, SamplingOptions
+from genx_runtimes.samplers.loop import Draw, LoopModel, SamplingOptions, take_last
 from genx_runtimes.sampling_specs import SamplerSpec
 from genx_runtimes.session import Array, Closing
 from genx_runtimes.verify_loop import WATCHED
@@ -38,6 +37,16 @@ class _Kept:
     calls: int = 0
     feeds: dict[str, Array] = field(default_factory=dict)
     outputs: dict[str, Array] = field(default_factory=dict)
+
+    def record(self, call: Call) -> Call:
+        """Return a call that does the same, and is kept."""
+
+        def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
+            made = call(feeds)
+            self.offer(feeds, made)
+            return made
+
+        return run
 
     def offer(self, feeds: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
         """Take each row of a call in the place of what is kept, with probability 1 / calls.
@@ -59,27 +68,18 @@ class _Kept:
                 array[rows] = new[name][chosen[rows]]
 
 
-class RecordingSession(Closing):
-    """What a loop calls in the place of an exported graph; keeps one call for each sample.
+class CallSession(Closing):
+    """A call in the place of an exported graph.
 
     Args:
         call: from inputs (B, ...) to outputs (B, ...), both by the bundle's names.
-        samples: how many the loop makes.
-        seed: decides which of its calls each sample keeps.
     """
 
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
 
-    def __init__(self, call: Call, samples: int, seed: Sequence[int]) -> None:
-        self._call = call
-        self.kept = _Kept(samples=samples, rng=np.random.default_rng(seed))
-
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Make the call, see `Session.run`."""
-        made = self._call(feeds)
-        self.kept.offer(feeds, made)
-        return made
+    def __init__(self, call: Call) -> None:
+        self.run = call
 
     def close(self) -> None:
         """Nothing is held."""
@@ -128,10 +128,11 @@ def run_loop(
     parts = []
     for first in range(0, len(draw.indices), size):
         indices = draw.indices[first : first + size]
-        sessions = {
-            name: RecordingSession(calls[name], len(indices), [indices[0], place])
+        kept = {
+            name: _Kept(samples=len(indices), rng=np.random.default_rng([indices[0], place]))
             for place, name in enumerate(sampler.components)
         }
+        sessions = {n: CallSession(each.record(calls[n])) for n, each in kept.items()}
         model = LoopModel(
             sampler=sampler, priors=priors, output=output, max_batch=max_batch, sessions=sessions
         )
@@ -147,8 +148,8 @@ def run_loop(
             if few.watched:
                 watched.append(last[:WATCHED].copy())
         if loop.other is not None:
-            _compare_ways(last, deque(loop.other(model, few, _OPTIONS), maxlen=1)[0])
-        parts.append((last, {n: s.kept for n, s in sessions.items() if s.kept.calls}, watched))
+            _compare_ways(last, take_last(loop.other(model, few, _OPTIONS)))
+        parts.append((last, {n: each for n, each in kept.items() if each.calls}, watched))
     steps = parts[0][2]
     same = len({a.shape for a in steps}) == 1 and len(steps) > 1
     return LoopRun(

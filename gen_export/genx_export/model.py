@@ -11,6 +11,7 @@ import onnx_ir as ir
 from torch import nn
 
 from genx_export.families import Family
+from genx_export.families.family import OUTPUT
 from genx_runtimes.manifest import BatchBounds, OutputSpec, Prior
 from genx_runtimes.sampling_specs import SamplerSpec
 from genx_runtimes.session import Array
@@ -89,6 +90,11 @@ class LoadedModel:
     description: str = ""
     reference: str
     warnings: tuple[str, ...] = ()
+
+    @property
+    def contract(self) -> OutputSpec:
+        """The output contract; a plain tensor where the source says nothing."""
+        return self.output or OutputSpec(name=OUTPUT, kind="tensor")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,6 @@ python -m genx_export.torch_contender < case.json > measurement.json
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -14,20 +12,19 @@ import numpy as np
 import torch
 
 from genx_export.feeding import FedComponent, feed_components, run_model_loop
-from genx_export.loop_feeding import Call
+from genx_export.loop_feeding import Call, CallSession
 from genx_export.onnx_component import OnnxComponent
 from genx_export.sources import SourceRequest, load_source
 from genx_runtimes.bench.case import Case
-from genx_runtimes.bench.worker import Prepared, serve
+from genx_runtimes.bench.worker import Prepared, draw_endlessly, serve
 from genx_runtimes.bundle import open_bundle
 from genx_runtimes.errors import SourceError
-from genx_runtimes.images import to_pixels
 from genx_runtimes.latents import LatentSource
-from genx_runtimes.manifest import Manifest, TensorSpec
-from genx_runtimes.samplers import find_sampler
-from genx_runtimes.samplers.loop import Draw, LoopModel, SamplingOptions
+from genx_runtimes.manifest import Manifest
+from genx_runtimes.sampler import Sampler
+from genx_runtimes.samplers.loop import Draw
 from genx_runtimes.samplers.translate import add_images
-from genx_runtimes.session import Array, Closing
+from genx_runtimes.session import Array
 
 
 @contextmanager
@@ -45,36 +42,11 @@ def prepare_torch(case: Case) -> Iterator[Prepared]:
     torch.set_num_interop_threads(1)
     manifest = open_bundle(case.bundle).manifest
     calls = _load_calls(case, manifest)
-    loop = find_sampler(manifest.sampler.kind)
-    latents = LatentSource(manifest.priors, case.seed)
-    sessions = {name: _TorchSession(call) for name, call in calls.items()}
-    model = LoopModel.of(manifest, sessions)
-    is_image = manifest.output.kind == "image"
-    starts = itertools.count(case.start, case.batch)
-
-    def call() -> object:
-        first = next(starts)
-        indices = range(first, first + case.batch)
-        draw = Draw(seed=case.seed, indices=indices, feeds=latents.draw(indices))
-        output = deque(loop.steps(model, draw, SamplingOptions()), maxlen=1)[0]
-        return to_pixels(output, manifest.output) if is_image else output
-
+    sampler = Sampler(manifest, {name: CallSession(call) for name, call in calls.items()})
+    call = draw_endlessly(sampler, case)
     yield Prepared(
         call=call, versions={"torch": str(torch.__version__), "numpy": str(np.__version__)}
     )
-
-
-class _TorchSession(Closing):
-    """A component of the original model, called as a session is."""
-
-    inputs: tuple[TensorSpec, ...] = ()
-    outputs: tuple[TensorSpec, ...] = ()
-
-    def __init__(self, call: Call) -> None:
-        self.run = call
-
-    def close(self) -> None:
-        """Nothing is held."""
 
 
 def _load_calls(case: Case, manifest: Manifest) -> dict[str, Call]:

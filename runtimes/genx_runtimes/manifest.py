@@ -52,6 +52,11 @@ class BatchBounds(msgspec.Struct, frozen=True, kw_only=True):
     min: int
     max: int
 
+    @property
+    def usual(self) -> int:
+        """Samples a pass where nobody names a number: 16, or what is nearest to it."""
+        return min(max(16, self.min), self.max)
+
 
 class NormalPrior(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="normal"):
     """Independent N(0, 1) values: (B, *shape) float32."""

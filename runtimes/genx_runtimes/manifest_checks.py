@@ -13,7 +13,7 @@ from genx_runtimes.manifest import (
     OutputSpec,
     Prior,
 )
-from genx_runtimes.sampling_specs import FeedforwardSpec, TokensSpec, TranslateSpec
+from genx_runtimes.sampling_specs import OnePassSpec, TokensSpec, TranslateSpec
 
 
 def list_contradictions(manifest: Manifest) -> list[str]:
@@ -66,7 +66,7 @@ def check_output(output: OutputSpec) -> list[str]:
 def _list_sampler_problems(manifest: Manifest, first: ComponentSpec) -> list[str]:
     """List where the fields of a sampler do not fit the component that it runs first."""
     sampler, output, problems = manifest.sampler, manifest.output, []
-    one_pass = isinstance(sampler, FeedforwardSpec | TranslateSpec)
+    one_pass = isinstance(sampler, OnePassSpec)
     if one_pass and output.name not in [t.name for t in first.outputs]:
         problems.append(f"output {output.name!r} is no output of {first.name!r}")
     if isinstance(sampler, TokensSpec):

@@ -17,7 +17,7 @@ from genx_runtimes.manifest import BatchBounds, Manifest, OutputSpec
 from genx_runtimes.png import Pixels
 from genx_runtimes.samplers import find_sampler
 from genx_runtimes.samplers.feedforward import sample_ahead
-from genx_runtimes.samplers.loop import Draw, LoopModel, SamplingOptions
+from genx_runtimes.samplers.loop import Draw, LoopModel, SamplingOptions, take_last
 from genx_runtimes.sampling_specs import TokensSpec
 from genx_runtimes.session import Array, Closing, Session
 from genx_runtimes.text import to_texts
@@ -229,16 +229,12 @@ class Sampler(Closing):
         outputs = (
             sample_ahead(self._model, (draw.feeds for draw in feed()))
             if self.manifest.sampler.kind == "feedforward"
-            else (self._last(draw, options) for draw in feed())
+            else (take_last(self._loop.steps(self._model, d, options)) for d in feed())
         )
         for output in outputs:
             draw = fed.popleft()
             yield self._wrap(draw, output, made if count else None)
             made += len(draw.indices)
-
-    def _last(self, draw: Draw, options: SamplingOptions) -> Array:
-        last = deque(self._loop.steps(self._model, draw, options), maxlen=1)
-        return last[0]
 
     def _wrap(self, draw: Draw, output: Array, start: int | None = None) -> Batch:
         first = draw.indices[0] if start is None else start

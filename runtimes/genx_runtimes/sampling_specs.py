@@ -289,6 +289,8 @@ class DiffusionSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
         return (self.component, *([self.decoder] if self.decoder else []))
 
 
+# What makes a sample in one pass through one graph.
+OnePassSpec = FeedforwardSpec | TranslateSpec
 SamplerSpec = (
     FeedforwardSpec | TranslateSpec | RecurrentSpec | TokensSpec | PixelsSpec | DiffusionSpec
 )

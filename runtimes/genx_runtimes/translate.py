@@ -41,7 +41,7 @@ class Translator(Closing):
         self.manifest = manifest
         self.session = session
         bounds = manifest.batch
-        self._batch = max(bounds.min, min(16, bounds.max)) if batch is None else batch
+        self._batch = bounds.usual if batch is None else batch
         check_batch(bounds, self._batch)
 
     def plan(self, height: int, width: int) -> Tiling:

@@ -6,7 +6,6 @@ that falls otherwise changes all that follow.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from genx_runtimes.latents import LatentSource
 from genx_runtimes.manifest import Manifest
 from genx_runtimes.samplers import find_sampler
-from genx_runtimes.samplers.loop import Draw, LoopModel, SamplingOptions
+from genx_runtimes.samplers.loop import Draw, LoopModel, SamplingOptions, take_last
 from genx_runtimes.sampling_specs import PixelsSpec, RecurrentSpec, TokensSpec
 from genx_runtimes.session import Array, Session
 
@@ -71,7 +70,7 @@ def check_loop(
                 watched.append(last[:WATCHED].copy())
         got.append(last)
         if loop.other is not None:
-            others.append(deque(loop.other(model, draw, SamplingOptions()), maxlen=1)[0])
+            others.append(take_last(loop.other(model, draw, SamplingOptions())))
     made = np.concatenate(got)
     if isinstance(manifest.sampler, TokensSpec | PixelsSpec):
         return _compare_decisions(made, expected, manifest)

@@ -16,14 +16,13 @@ from genx_export.model import LoadedModel
 from genx_export.quantisation.recipe import QuantisationRecipe
 from genx_runtimes.errors import InputError, suggest
 from genx_runtimes.manifest import Manifest, UniformPrior
-from genx_runtimes.pictures import read_picture
+from genx_runtimes.pictures import ENDINGS, read_picture
 from genx_runtimes.sampling_specs import SamplerSpec, TranslateSpec
 from genx_runtimes.session import Array
 
 Folders = Mapping[str, str | PathLike[str]]
 _Images = NDArray[np.float32]
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 _LEAST = 16
 # Of pictures that are cut into tiles one serves for the ranges, and another for the quality.
 _FEWEST_TO_CUT = 2
@@ -189,7 +188,7 @@ def _read_archive(path: Path, name: str, contract: _Contract) -> _Images:
 def _list_files(folder: Path, least: int) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder", fix="--images NAME=FOLDER")
-    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in _ENDINGS)
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in ENDINGS)
     if len(paths) < least:
         raise InputError(f"{folder} has {len(paths)} images, expected {least} or more")
     return paths

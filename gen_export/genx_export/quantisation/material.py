@@ -20,10 +20,8 @@ from genx_runtimes.latents import LatentSource
 from genx_runtimes.manifest import BatchBounds, CategoricalPrior, Manifest, VariantSpec
 from genx_runtimes.samplers.loop import Draw
 from genx_runtimes.samplers.translate import add_images
-from genx_runtimes.sampling_specs import FeedforwardSpec, TranslateSpec
+from genx_runtimes.sampling_specs import OnePassSpec
 from genx_runtimes.session import Array, Session
-
-_PASS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +47,7 @@ def draw_from_model(
     """Run the original model on its own prior; return the material of each component."""
     sides = []
     for seed, count, fixed in _plan_sides(recipe, bounds, given):
-        draw, size = _draw(model, seed, count), _pass_size(bounds)
+        draw, size = _draw(model, seed, count), bounds.usual
         loop = run_model_loop(model, draw, size=size, max_batch=bounds.max)
         fed = feed_components(model, draw.feeds, size=size, given=fixed, loop=loop)
         sides.append({f.component.name: f for f in fed})
@@ -102,7 +100,7 @@ def run_in_passes(
     session: Session, feeds: Mapping[str, Array], bounds: BatchBounds
 ) -> dict[str, Array]:
     """Run a session on (N, ...) inputs, some samples at a time."""
-    size = _pass_size(bounds)
+    size = bounds.usual
     count = len(next(iter(feeds.values())))
     parts = [
         session.run({name: array[first : first + size] for name, array in feeds.items()})
@@ -116,7 +114,7 @@ def count_samples(recipe: QuantisationRecipe, bounds: BatchBounds) -> tuple[int,
 
     As many as asked for, or a few more: a multiple of the pass, with no rest below the least batch.
     """
-    size = _pass_size(bounds)
+    size = bounds.usual
     return -(-recipe.calibration // size) * size, -(-recipe.samples // size) * size
 
 
@@ -147,7 +145,7 @@ def _run_bundle(
     """Return each component's inputs and outputs; what is sampled feeds the others."""
     made: dict[str, Array] = dict(draw.feeds)
     done: dict[str, tuple[Mapping[str, Array], Mapping[str, Array]]] = {}
-    if not isinstance(manifest.sampler, FeedforwardSpec | TranslateSpec):
+    if not isinstance(manifest.sampler, OnePassSpec):
         with ExitStack() as stack:
             calls = {
                 name: stack.enter_context(open_session(graphs[name], manifest.component(name))).run
@@ -159,7 +157,7 @@ def _run_bundle(
                 manifest.output,
                 calls,
                 draw,
-                size=_pass_size(manifest.batch),
+                size=manifest.batch.usual,
                 max_batch=manifest.batch.max,
             )
         done = {name: (feeds, run.outputs[name]) for name, feeds in run.feeds.items()}
@@ -177,7 +175,3 @@ def _run_bundle(
         done[spec.name] = (feeds, outputs)
         made |= outputs
     return done
-
-
-def _pass_size(bounds: BatchBounds) -> int:
-    return min(max(_PASS, bounds.min), bounds.max)

@@ -20,6 +20,7 @@ from genx_runtimes.bench.contention import read_waiting_ns, share_waiting
 from genx_runtimes.bench.measure import Call, time_calls, warm_up
 from genx_runtimes.bundle import open_bundle
 from genx_runtimes.child import one_line
+from genx_runtimes.sampler import Sampler
 from genx_runtimes.session import SessionOptions
 
 _ENDLESS = 2**40
@@ -77,7 +78,6 @@ def serve(prepare: Prepare) -> None:
 def prepare_genx(case: Case) -> Iterator[Prepared]:
     """Load a bundle; a call takes the next batch of one endless stream of samples."""
     bundle = open_bundle(case.bundle)
-    is_image = bundle.manifest.output.kind == "image"
     notes: list[str] = []
     with bundle.sampler(
         backend=case.backend,
@@ -87,15 +87,22 @@ def prepare_genx(case: Case) -> Iterator[Prepared]:
         ),
         batch=case.batch,
     ) as sampler:
-        stream = sampler.sample(
-            case.batch * _ENDLESS, seed=case.seed, start=case.start, batch=case.batch
-        )
-
-        def call() -> object:
-            batch = next(stream)
-            return batch.images() if is_image else batch.output
-
+        call = draw_endlessly(sampler, case)
         yield Prepared(call=call, versions=_find_versions(case.backend), notes=notes)
+
+
+def draw_endlessly(sampler: Sampler, case: Case) -> Call:
+    """Return what draws the next batch of one endless stream of samples, images as pixels."""
+    is_image = sampler.manifest.output.kind == "image"
+    stream = sampler.sample(
+        case.batch * _ENDLESS, seed=case.seed, start=case.start, batch=case.batch
+    )
+
+    def call() -> object:
+        batch = next(stream)
+        return batch.images() if is_image else batch.output
+
+    return call
 
 
 def _find_versions(backend: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
@@ -144,6 +145,11 @@ class SampleLoop:
         if self.check:
             self.check(model, options)
         return self.settle(model, options) if self.settle else model.priors
+
+
+def take_last(steps: Iterator[Array]) -> Array:
+    """Return the samples (B, ...) that a loop ends with."""
+    return deque(steps, maxlen=1)[0]
 
 
 def start_states(specs: Sequence[StateSpec], batch: int) -> dict[str, Array]:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from samples.classifier.model import Classifier
+from samples.training.data import load_digits
 
 from genx_export import export
 from genx_runtimes import open_bundle
@@ -23,6 +24,7 @@ __all__ = [
     "frechet_distance",
     "join",
     "make_bundle",
+    "measure_likeness",
     "purity",
     "smallest_share",
 ]
@@ -153,6 +155,41 @@ def join(batches: Iterator[Drawn]) -> Drawn:
     """Return all batches as one."""
     parts = list(batches)
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def measure_likeness(
+    model: str, folder: Path, precision: str, *, rarest: float, distance: float
+) -> list[Figure]:
+    """Return the share of the rarest digit that a model draws, and its distance from real digits.
+
+    Args:
+        model: the sample's name.
+        folder: where its bundle is written.
+        precision: of the bundle.
+        rarest: the bar of the share.
+        distance: the bar of the Fréchet distance.
+    """
+    drawn = join(draw(make_bundle(model, folder, precision)))["image"]
+    seen, held_out = load_digits().split()
+    judge = Judge()
+    real = judge.features(held_out.images.numpy())
+    same = judge.features(seen.images[: len(drawn)].numpy())
+    return [
+        Figure(
+            name=f"{model}: rarest digit",
+            value=smallest_share(judge.name(drawn)),
+            bar=rarest,
+            real=smallest_share(held_out.labels.numpy()),
+        ),
+        Figure(
+            name=f"{model}: Fréchet distance from held-out digits",
+            value=frechet_distance(judge.features(drawn), real),
+            bar=distance,
+            real=frechet_distance(same, real),
+            unit="units",
+            lower=True,
+        ),
+    ]
 
 
 def _count(named: Labels, codes: NDArray[np.generic]) -> NDArray[np.int64]:

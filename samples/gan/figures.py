@@ -2,30 +2,9 @@
 
 from pathlib import Path
 
-from samples.judging import Figure, Judge, draw, frechet_distance, join, make_bundle, smallest_share
-from samples.training.data import load_digits
+from samples.judging import Figure, measure_likeness
 
 
 def measure(folder: Path, precision: str) -> list[Figure]:
     """Return the share of the rarest digit, and the distance from the held-out digits."""
-    drawn = join(draw(make_bundle("gan", folder, precision)))["image"]
-    seen, held_out = load_digits().split()
-    judge = Judge()
-    real = judge.features(held_out.images.numpy())
-    same = judge.features(seen.images[: len(drawn)].numpy())
-    return [
-        Figure(
-            name="gan: rarest digit",
-            value=smallest_share(judge.name(drawn)),
-            bar=0.01,
-            real=smallest_share(held_out.labels.numpy()),
-        ),
-        Figure(
-            name="gan: Fréchet distance from held-out digits",
-            value=frechet_distance(judge.features(drawn), real),
-            bar=5.0,
-            real=frechet_distance(same, real),
-            unit="units",
-            lower=True,
-        ),
-    ]
+    return measure_likeness("gan", folder, precision, rarest=0.01, distance=5.0)

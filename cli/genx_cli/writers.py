@@ -44,6 +44,8 @@ def find_writer(path: Path, output: OutputSpec, *, columns: int | None, force: b
     Raises:
         InputError: an ending that does not fit the output, or something is in the way.
     """
+    from genx_runtimes.writing import check_free
+
     if path == TERMINAL and output.kind == "text":
         return lambda batches: Written(texts=[t for batch in batches for t in batch.texts()])
     write = FILES.get((output.kind, path.suffix))
@@ -54,14 +56,17 @@ def find_writer(path: Path, output: OutputSpec, *, columns: int | None, force: b
         )
     if columns is not None and (columns < 1 or path.suffix != ".png"):
         raise InputError(f"--columns {columns} needs 1 or more and a grid", fix="-o grid.png")
-    if path.exists() and not force:
-        raise InputError(f"{path} exists already", fix="--force replaces it")
-    if path.exists() and path.is_dir() != (write is None):
-        what = "a folder" if path.is_dir() else "a file"
-        raise InputError(f"{path} is {what}", fix="choose another name with -o")
+    check_free(path, force=force, folder=write is None)
     if write is None:
         return lambda batches: _write_folder(path, batches, FOLDERS[output.kind])
     return lambda batches: _write_file(path, batches, write, columns)
+
+
+def count_samples(batches: Iterator[Batch], advance: Callable[[int], None]) -> Iterator[Batch]:
+    """Pass batches on, and tell a progress display of each that was taken."""
+    for batch in batches:
+        yield batch
+        advance(len(batch.output))
 
 
 def _name_files(output: OutputSpec) -> str:

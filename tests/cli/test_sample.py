@@ -168,7 +168,7 @@ def test_force_replaces_and_only_what_is_named(genx: Run, tiny: Path, tmp_path: 
     assert list_files(tmp_path / "out") == {"mine.txt", "000000.png", "000001.png"}
     (tmp_path / "file").write_text("mine")
     done = genx("sample", tiny, "-n", 2, "-o", "file", "--force")
-    assert done.err == "error: file is a file; choose another name with -o\n"
+    assert done.err == "error: file is a file; choose another name\n"
     assert (tmp_path / "file").read_text() == "mine"
 
 

@@ -50,7 +50,7 @@ def bench(
     """
     from dataclasses import replace
 
-    from genx_cli.engines import settle_engine
+    from genx_cli.engines import EngineChoice, settle_engine
     from genx_cli.next_steps import suggest_sampling
     from genx_runtimes.bench import BenchOptions, genx_contender, parse_batches, run_bench
     from genx_runtimes.bench.options import choose_batches
@@ -69,11 +69,10 @@ def bench(
     engine = settle_engine(
         sink,
         opened,
-        backend=backend,
-        precision=precision,
-        threads=threads,
+        EngineChoice(
+            backend=backend, precision=precision, threads=threads, allow_fallback=allow_fallback
+        ),
         batch=choose_batches(options.batches, opened.manifest.batch)[0],
-        allow_fallback=allow_fallback,
     )
     options = replace(options, precision=engine.precision, threads=engine.options.threads)
     contenders = [genx_contender(engine.backend, opened.variant(engine.precision).name)]

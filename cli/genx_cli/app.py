@@ -27,6 +27,7 @@ COMMANDS = (
     "reconstruct",
     "traverse",
     "inspect",
+    "serve",
     "bench",
     "tune",
     "doctor",

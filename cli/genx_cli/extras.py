@@ -8,7 +8,8 @@ from genx_runtimes.errors import BackendUnavailableError
 
 # For each extra, the packages without which its commands cannot start.
 _PACKAGES = {
-    "export": ("genx_export", "torch", "onnx", "onnx_ir", "onnxscript", "PIL", "safetensors")
+    "export": ("genx_export", "torch", "onnx", "onnx_ir", "onnxscript", "PIL", "safetensors"),
+    "serve": ("starlette", "uvicorn", "prometheus_client"),
 }
 
 

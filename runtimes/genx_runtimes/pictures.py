@@ -43,16 +43,23 @@ class Picture:
     profile: bytes | None = None
 
 
-def read_picture(path: Path, channels: int) -> Picture:
+def read_picture(
+    source: Path | BinaryIO, channels: int, *, max_pixels: int | None = None
+) -> Picture:
     """Read a picture for a model of 1 (grey), 3 (RGB) or 4 (RGBA) channels.
 
     Nothing is lost: grey becomes RGB, and RGB grey only where its three channels are equal.
+
+    Args:
+        source: a file, or what was opened for binary reading.
+        channels: of the model.
+        max_pixels: more are refused before they are decoded; None leaves it to Pillow.
 
     Raises:
         InputError: the file is missing, damaged, too large, an animation, has more than 8 bits a
             channel, or colours that the model does not take.
     """
-    image, profile = _load(path)
+    image, profile = _load(source, max_pixels)
     alpha = None
     if image.mode in ("LA", "RGBA") and channels != 4:
         alpha = np.asarray(image.getchannel("A"))
@@ -64,7 +71,7 @@ def read_picture(path: Path, channels: int) -> Picture:
     else:
         wanted = "L"
         if image.mode == "RGB":
-            image = _make_grey(image, path)
+            image = _make_grey(image, _name(source))
     kept = profile if image.mode == wanted else None
     pixels = np.asarray(image.convert(wanted))
     return Picture(pixels=pixels.reshape(*pixels.shape[:2], channels), alpha=alpha, profile=kept)
@@ -110,7 +117,11 @@ def list_pictures(folder: Path) -> list[Path]:
     return found
 
 
-def _load(path: Path) -> tuple[Image.Image, bytes | None]:
+def _name(source: Path | BinaryIO) -> str:
+    return str(source) if isinstance(source, Path) else "the picture"
+
+
+def _load(source: Path | BinaryIO, max_pixels: int | None) -> tuple[Image.Image, bytes | None]:
     """Return the decoded picture in mode L, LA, RGB or RGBA, turned upright, and its profile."""
     try:
         from PIL import Image, ImageOps
@@ -118,14 +129,15 @@ def _load(path: Path) -> tuple[Image.Image, bytes | None]:
         raise BackendUnavailableError(
             "picture files need Pillow, which is not installed", fix="pip install pillow"
         ) from err
-    if not path.exists():
-        raise InputError(f"there is no file {path}")
+    if isinstance(source, Path) and not source.exists():
+        raise InputError(f"there is no file {source}")
+    name = _name(source)
     try:
         with warnings.catch_warnings():
             # Half of what is refused as a bomb: large, and no harm.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as opened:
-                _check(opened, path)
+            with Image.open(source) as opened:
+                _check(opened, name, max_pixels)
                 profile = opened.info.get("icc_profile")
                 opened.load()
                 image = ImageOps.exif_transpose(opened)
@@ -137,28 +149,31 @@ def _load(path: Path) -> tuple[Image.Image, bytes | None]:
         raise
     except Image.DecompressionBombError as err:
         raise InputError(
-            f"{path} has more pixels than Pillow opens ({err})", fix="cut it into parts"
+            f"{name} has more pixels than Pillow opens ({err})", fix="cut it into parts"
         ) from err
     except Exception as err:  # a damaged file makes decoders raise anything
-        raise InputError(f"{path} cannot be read as a picture: {err}") from err
+        raise InputError(f"{name} cannot be read as a picture: {err}") from err
 
 
-def _check(opened: Image.Image, path: Path) -> None:
+def _check(opened: Image.Image, name: str, max_pixels: int | None) -> None:
     """Refuse what Pillow would read, and lose something of."""
+    pixels = opened.width * opened.height
+    if max_pixels is not None and pixels > max_pixels:
+        raise InputError(f"{name} has {pixels} pixels, {max_pixels} are allowed")
     deep = opened.mode[0] in "IF" or any(";16" in str(tile[3]) for tile in _tiles(opened))
     if deep:
         raise InputError(
-            f"{path} has pixels of more than 8 bits a channel",
+            f"{name} has pixels of more than 8 bits a channel",
             fix="save it with 8 bits a channel",
         )
     if opened.mode not in _MODES:
         raise InputError(
-            f"{path} has colours of mode {opened.mode}, expected grey or RGB",
+            f"{name} has colours of mode {opened.mode}, expected grey or RGB",
             fix="save it as RGB",
         )
     frames = getattr(opened, "n_frames", 1)
     if frames > 1 and opened.format not in _PREVIEWS:
-        raise InputError(f"{path} holds {frames} pictures", fix="save each as a file of its own")
+        raise InputError(f"{name} holds {frames} pictures", fix="save each as a file of its own")
 
 
 def _tiles(opened: Image.Image) -> list[tuple[object, ...]]:
@@ -166,8 +181,8 @@ def _tiles(opened: Image.Image) -> list[tuple[object, ...]]:
     return [tuple(tile) for tile in getattr(opened, "tile", ()) if len(tuple(tile)) > 3]
 
 
-def _make_grey(image: Image.Image, path: Path) -> Image.Image:
+def _make_grey(image: Image.Image, name: str) -> Image.Image:
     red, green, blue = (np.asarray(band) for band in image.split())
     if not (np.array_equal(red, green) and np.array_equal(red, blue)):
-        raise InputError(f"{path} has colours, the model takes grey", fix="save it as grey")
+        raise InputError(f"{name} has colours, the model takes grey", fix="save it as grey")
     return image.getchannel("R")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,13 +142,22 @@ class Sampler(Closing):
 
         Args and errors are those of `sample`; the last batch is what `sample` gives.
         """
-        check_indices(start, n)
         self._check_batch(n, n)
-        indices = range(start, start + n)
-        feeds = self._open_latents(seed, conditions, truncation, options).draw(indices)
-        draw = Draw(seed=seed, indices=indices, feeds=feeds, watched=True)
-        steps = self._loop.steps(self._model, draw, options)
-        return (self._wrap(draw, output) for output in steps)
+        draw = self.draw(
+            n,
+            seed=seed,
+            start=start,
+            conditions=conditions,
+            truncation=truncation,
+            options=options,
+        )
+        return self.watch_draw(draw, options=options)
+
+    def watch_draw(self, draw: Draw, *, options: SamplingOptions = _DEFAULTS) -> Iterator[Batch]:
+        """Make the samples of a draw and yield what there is after each step of the loop."""
+        watched = replace(draw, watched=True)
+        steps = self._loop.steps(self._model, watched, options)
+        return (self._wrap(watched, output) for output in steps)
 
     def interpolate(
         self,
@@ -166,26 +175,55 @@ class Sampler(Closing):
 
         Args and errors are those of `sample`; classes stay those of `a`, `n` is 2 or more.
         """
+        size = self._check_batch(batch, n)
+        draw = self.draw_between(
+            a,
+            b,
+            n,
+            seed=seed,
+            conditions=conditions,
+            truncation=truncation,
+            options=options,
+        )
+        parts = (draw.take(slice(first, first + size)) for first in range(0, n, size))
+        return self._run(parts, options, count=True)
+
+    def draw_between(
+        self,
+        a: int,
+        b: int,
+        n: int,
+        *,
+        seed: int = 0,
+        conditions: Mapping[str, ConditionValue] | None = None,
+        truncation: float | None = None,
+        options: SamplingOptions = _DEFAULTS,
+    ) -> Draw:
+        """Draw the inputs of a walk, which `decode` makes; args and errors as for `interpolate`."""
         if n < 2:
             raise InputError(f"n is {n}, expected 2 or more for an interpolation")
         check_indices(a, 1)
         check_indices(b, 1)
-        size = self._check_batch(batch, n)
         latents = self._open_latents(seed, conditions, truncation, options)
-        weights = [step / (n - 1) for step in range(n)]
-        return self._run(
-            (
-                Draw(
-                    seed=seed,
-                    # Noise that a loop draws on the way stays that of `a`.
-                    indices=[a] * len(weights[first : first + size]),
-                    feeds=latents.interpolate(a, b, weights[first : first + size]),
-                )
-                for first in range(0, n, size)
-            ),
-            options,
-            count=True,
-        )
+        feeds = latents.interpolate(a, b, [step / (n - 1) for step in range(n)])
+        # Noise that a loop draws on the way stays that of `a`.
+        return Draw(seed=seed, indices=[a] * n, feeds=feeds)
+
+    def draw(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        start: int = 0,
+        conditions: Mapping[str, ConditionValue] | None = None,
+        truncation: float | None = None,
+        options: SamplingOptions = _DEFAULTS,
+    ) -> Draw:
+        """Draw the inputs of samples, which `decode` makes; args and errors as for `sample`."""
+        check_indices(start, n)
+        indices = range(start, start + n)
+        feeds = self._open_latents(seed, conditions, truncation, options).draw(indices)
+        return Draw(seed=seed, indices=indices, feeds=feeds)
 
     def decode(
         self, draws: Iterable[Draw], *, options: SamplingOptions = _DEFAULTS

@@ -128,7 +128,7 @@ def run_plan(
         pixels = translator.translate(
             before.pixels, seed=seed, index=index, conditions=conditions, progress=progress
         )
-        write_picture(file, _complete(pixels, before, translator.spec.scale))
+        write_picture(file, complete_picture(pixels, before, translator.spec.scale))
 
     if not plan.into_folder:
         with write_whole(plan.target) as file:
@@ -141,7 +141,7 @@ def run_plan(
     return [str(plan.target / job.name) for job in plan.jobs]
 
 
-def _complete(pixels: Pixels, before: Picture, scale: int) -> Picture:
+def complete_picture(pixels: Pixels, before: Picture, scale: int) -> Picture:
     """Return what was made of a picture, with what of it stays as it was."""
     alpha = None if before.alpha is None else enlarge_alpha(before.alpha, scale)
     same = pixels.shape[2] == before.pixels.shape[2]

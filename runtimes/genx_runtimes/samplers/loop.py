@@ -81,27 +81,57 @@ class Draw:
     """The samples that one pass makes.
 
     Args:
-        seed: of all of them.
+        seed: of all of them, or of each.
         indices: of each sample, B of them.
         feeds: what was drawn for each prior, (B, ...).
         watched: whether anybody looks at what there is after each step.
     """
 
-    seed: int
+    seed: int | tuple[int, ...]
     indices: Sequence[int]
     feeds: Mapping[str, Array]
     watched: bool = False
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed of each sample."""
+        return (self.seed,) * len(self.indices) if isinstance(self.seed, int) else self.seed
+
     def normal(self, stream: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Return N(0, 1) noise (B, *shape) of a named stream: sample i's depends on (seed, i)."""
-        source = NoiseStream(self.seed, stream)
-        drawn = [source.at(i).standard_normal(shape) for i in self.indices]
+        drawn = [random.standard_normal(shape) for random in self._follow(stream)]
         return np.asarray(drawn, dtype=np.float32)
 
     def uniform(self, stream: str, count: int) -> NDArray[np.float64]:
         """Return values (B, count) in [0, 1) of a stream; a longer row begins as a shorter."""
-        source = NoiseStream(self.seed, stream)
-        return np.asarray([source.at(i).random_sample(count) for i in self.indices])
+        return np.asarray([random.random_sample(count) for random in self._follow(stream)])
+
+    def take(self, rows: slice) -> Draw:
+        """Return some of the samples."""
+        return Draw(
+            seed=self.seeds[rows],
+            indices=self.indices[rows],
+            feeds={name: array[rows] for name, array in self.feeds.items()},
+            watched=self.watched,
+        )
+
+    def _follow(self, stream: str) -> Iterator[np.random.RandomState]:
+        """Yield the generator of each sample; each is valid until the next."""
+        sources = {seed: NoiseStream(seed, stream) for seed in self.seeds}
+        return (sources[s].at(i) for s, i in zip(self.seeds, self.indices, strict=True))
+
+
+def join_draws(draws: Sequence[Draw]) -> Draw:
+    """Return the samples of several draws as one pass; what they are does not change.
+
+    Args:
+        draws: of the same priors, one at least.
+    """
+    return Draw(
+        seed=tuple(seed for draw in draws for seed in draw.seeds),
+        indices=[index for draw in draws for index in draw.indices],
+        feeds={n: np.concatenate([d.feeds[n] for d in draws]) for n in draws[0].feeds},
+    )
 
 
 # Yields the samples, (B, ...) in the units of the output; where the draw is watched, before them

@@ -33,7 +33,8 @@ def add_images(sampler: SamplerSpec, draw: Draw) -> Draw:
     """Return the draw with a random image for each sample, where the model takes images."""
     if not isinstance(sampler, TranslateSpec):
         return draw
-    images = draw_images(sampler, draw.seed, draw.indices)
+    rows = zip(draw.seeds, draw.indices, strict=True)
+    images = np.concatenate([draw_images(sampler, seed, [index]) for seed, index in rows])
     return replace(draw, feeds={sampler.image: images, **draw.feeds})
 
 

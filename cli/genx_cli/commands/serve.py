@@ -1,0 +1,77 @@
+"""`genx serve`: bundles as a service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genx_cli.options import BackendName, Precision, Quiet, Threads
+from genx_cli.sink import open_sink
+
+
+def serve(  # noqa: PLR0913 - one parameter a flag
+    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles: NAME.genx.")],
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8000,
+    backend: BackendName = "onnxruntime",
+    precision: Precision = None,
+    threads: Threads = None,
+    instances: Annotated[int, typer.Option(help="Sessions of each bundle.")] = 1,
+    max_batch: Annotated[
+        int | None, typer.Option(help="Samples of a call; 16, or what the bundle allows.")
+    ] = None,
+    max_queue_delay_ms: Annotated[
+        float, typer.Option(help="How long a sample may wait for others to share its call.")
+    ] = 5.0,
+    max_queue: Annotated[int, typer.Option(help="Samples that may wait; more get 429.")] = 1024,
+    max_memory: Annotated[
+        int | None,
+        typer.Option(metavar="MB", help="Of all bundles; the least used one is unloaded."),
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds until a waiting request gets 504.")] = 60,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keys, one a line; one is asked for."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Serve sampling over HTTP: Open Inference Protocol, OpenAI's endpoints, genx's own, a page.
+
+    Ends on SIGTERM or Ctrl-C, when what was accepted has been answered.
+    """
+    from genx_cli.extras import require_extra
+    from genx_runtimes.bundle import open_bundle
+    from genx_runtimes.errors import InputError
+    from genx_runtimes.serve.settings import Limits, ServeSettings, read_api_keys
+
+    sink = open_sink(json=False, quiet=quiet)
+    require_extra("serve", "genx serve")
+    from genx_runtimes.serve.run import run_server
+
+    if not 0 <= port < 65536:
+        raise InputError(f"port is {port}, expected 0 to 65535")
+    keys = () if api_key_file is None else read_api_keys(api_key_file)
+    settings = ServeSettings(
+        backend=backend,
+        precision=precision,
+        threads=threads,
+        instances=instances,
+        max_batch=max_batch,
+        max_queue_delay_s=max_queue_delay_ms / 1e3,
+        memory_bytes=None if max_memory is None else max_memory * 10**6,
+        api_keys=keys,
+        limits=Limits(queue=max_queue, seconds=timeout),
+    )
+    opened = [open_bundle(path) for path in bundles]
+    if host not in ("127.0.0.1", "::1", "localhost") and not keys:
+        sink.warn(f"{host} can be reached by others, and no key is asked for; see --api-key-file")
+
+    def tell(address: str) -> None:
+        names = ", ".join(bundle.manifest.name for bundle in opened)
+        sink.say(f"serving {names} at {address}; Ctrl-C ends it")
+        sink.say(f"next: open {address}/ or curl {address}/v2/health/ready")
+
+    if not run_server(opened, settings, host=host, port=port, started=tell):
+        raise typer.Exit(1)

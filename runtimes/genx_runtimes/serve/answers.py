@@ -1,0 +1,114 @@
+"""Answers: JSON by msgspec, and errors in the shape that each API's clients know."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+
+from genx_runtimes.serve.refusals import RefusalError, explain, find_status, is_fault
+
+_log = logging.getLogger("genx.serve")
+_encode = msgspec.json.Encoder().encode
+_Found = TypeVar("_Found")
+Endpoint = Callable[[Request], Awaitable[Response]]
+_KINDS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    404: "not_found_error",
+    413: "invalid_request_error",
+    429: "rate_limit_error",
+}
+_OPENAI = ("/v1/models", "/v1/images", "/v1/completions", "/v1/audio")
+
+
+def answer_json(
+    value: object, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return a JSON response."""
+    return Response(
+        _encode(value), status_code=status, headers=headers, media_type="application/json"
+    )
+
+
+def answer_error(path: str, err: Exception) -> Response:
+    """Return an error as the clients of a path know it: OpenAI's, or the inference protocol's."""
+    status, text = find_status(err), explain(err)
+    if is_fault(err):
+        _log.error("%s failed", path, exc_info=err)
+    retry = err.retry_after_s if isinstance(err, RefusalError) else None
+    headers = {} if retry is None else {"retry-after": str(retry)}
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    if path.startswith(_OPENAI):
+        kind = _KINDS.get(status, "server_error")
+        body: dict[str, object] = {
+            "error": {"message": text, "type": kind, "param": None, "code": None}
+        }
+    else:
+        body = {"error": text}
+    return answer_json(body, status=status, headers=headers)
+
+
+def endpoint(handler: Endpoint) -> Endpoint:
+    """Return a handler whose errors are answers."""
+
+    async def handle(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except (asyncio.CancelledError, ClientDisconnect):
+            raise
+        except RefusalError as err:
+            if err.status == 413:
+                raise  # raised within the body: the guard answers
+            return answer_error(request.url.path, err)
+        except Exception as err:
+            return answer_error(request.url.path, err)
+
+    handle.__doc__ = handler.__doc__
+    handle.__name__ = handler.__name__
+    return handle
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, _Found]) -> _Found:
+    """Return what `work` does, or cancel it when the client goes away.
+
+    Raises:
+        ClientDisconnect: it went away.
+    """
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_wait_gone(request))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ClientDisconnect
+    finally:
+        task.cancel()
+        gone.cancel()
+
+
+def stream_events(events: AsyncIterator[bytes]) -> Response:
+    """Return server-sent events.
+
+    Source: HTML Standard, "Server-sent events".
+    """
+    return StreamingResponse(events, media_type="text/event-stream")
+
+
+def event(value: object, name: str = "") -> bytes:
+    """Return one event; `value` is encoded as JSON, text is sent as it is."""
+    data = value.encode() if isinstance(value, str) else _encode(value)
+    head = f"event: {name}\n".encode() if name else b""
+    return head + b"data: " + data + b"\n\n"
+
+
+async def _wait_gone(request: Request) -> None:
+    """Wait until the client has closed the connection; its body has been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,144 @@
+"""One loaded copy of a bundle's graphs, and the thread that runs it."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+
+from genx_runtimes.bundle import Bundle
+from genx_runtimes.manifest import BatchBounds
+from genx_runtimes.pictures import read_picture, write_picture
+from genx_runtimes.sampler import Batch, Sampler
+from genx_runtimes.samplers.loop import Draw, SamplingOptions, join_draws
+from genx_runtimes.session import Array, Session, SessionOptions
+from genx_runtimes.translate import Translator
+from genx_runtimes.translate_files import complete_picture
+from genx_runtimes.verify import verify_component
+
+_Found = TypeVar("_Found")
+
+
+class Instance:
+    """A sampler and its thread; nothing else calls its engine.
+
+    Args:
+        bundle: what is sampled.
+        backend: NAME, NAME:DEVICE or "auto".
+        precision: a variant's name; None is the first.
+        threads: of the engine.
+        batch: samples that most calls will have.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        backend: str,
+        precision: str | None,
+        threads: int | None,
+        batch: int,
+        tell: Callable[[str], None],
+    ) -> None:
+        self.bundle = bundle
+        self._backend, self._precision = backend, precision
+        # Waiting threads would take the cores from the other instances and from the server.
+        self._options = SessionOptions(threads=threads, spinning=False, tell=tell)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"genx {bundle.manifest.name}")
+        self._batch = batch
+        self._extra: dict[str, Session] = {}
+        self.sampler: Sampler = self.submit(self._open).result()
+
+    def _open(self) -> Sampler:
+        return self.bundle.sampler(
+            backend=self._backend,
+            precision=self._precision,
+            options=self._options,
+            batch=self._batch,
+        )
+
+    def submit(self, work: Callable[..., _Found], *args: object) -> Future[_Found]:
+        """Run something in the instance's thread, after what was submitted before."""
+        return self._thread.submit(work, *args)
+
+    @property
+    def bounds(self) -> BatchBounds:
+        """The batch sizes that all its engines take."""
+        own = self.bundle.manifest.batch
+        found = [getattr(s, "bounds", own) for s in self.sampler.sessions.values()]
+        return BatchBounds(min=max(b.min for b in found), max=min(b.max for b in found))
+
+    def verify(self) -> None:
+        """Compare what was loaded with the golden samples; in its thread.
+
+        Raises:
+            VerificationError: one is beyond what the variant states.
+        """
+        variant = self.bundle.variant(self._precision)
+        for name, session in self.sampler.sessions.items():
+            verify_component(self.bundle, session, name, variant)
+
+    def make(
+        self, draws: Sequence[Draw], options: SamplingOptions
+    ) -> tuple[Array, tuple[int, int]]:
+        """Make the samples of several draws in one pass; in its thread.
+
+        A pass below the engine's smallest batch is filled up with its last sample, which is
+        dropped again.
+
+        Returns:
+            the samples of all draws, (B, ...), and when it began and ended by `perf_counter_ns`.
+        """
+        began = time.perf_counter_ns()
+        draw = join_draws(draws)
+        count = len(draw.indices)
+        missing = self.bounds.min - count
+        if missing > 0:
+            draw = join_draws([draw, *[draw.take(slice(count - 1, count))] * missing])
+        (batch,) = self.sampler.decode([draw], options=options)
+        return batch.output[:count], (began, time.perf_counter_ns())
+
+    def watch(self, draw: Draw, options: SamplingOptions) -> Iterator[Batch]:
+        """Yield what there is after each step of a draw; in its thread."""
+        return self.sampler.watch_draw(draw, options=options)
+
+    def run(self, component: str, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run one graph; in its thread. One that sampling does not need is loaded when asked for.
+
+        Raises:
+            InputError: an input does not fit.
+        """
+        session = self.sampler.sessions.get(component) or self._extra.get(component)
+        if session is None:
+            session = self.bundle.session(
+                component, backend=self._backend, precision=self._precision, options=self._options
+            )
+            self._extra[component] = session
+        return {name: np.array(array) for name, array in session.run(feeds).items()}
+
+    def translate(self, data: bytes, seed: int, max_pixels: int) -> bytes:
+        """Return a picture's translation as a PNG; in its thread.
+
+        Raises:
+            InputError: it is no picture, too large, or of the wrong mode.
+        """
+        translator = Translator(self.bundle.manifest, self.sampler.session)
+        before = read_picture(io.BytesIO(data), translator.spec.tile[0], max_pixels=max_pixels)
+        made = translator.translate(before.pixels, seed=seed)
+        file = io.BytesIO()
+        write_picture(file, complete_picture(made, before, translator.spec.scale))
+        return file.getvalue()
+
+    def close(self) -> None:
+        """End the thread after its work, and free the engines."""
+        self._thread.submit(self._close).result()
+        self._thread.shutdown()
+
+    def _close(self) -> None:
+        self.sampler.close()
+        for session in self._extra.values():
+            session.close()

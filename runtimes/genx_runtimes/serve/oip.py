@@ -1,0 +1,257 @@
+"""The Open Inference Protocol v2 over HTTP, with Triton's binary tensors and repository.
+
+Every component of a bundle is a model (`dcgan.generator`), and so is its sampler (`dcgan`).
+
+Source: kserve/open-inference-protocol, `inference_rest.md`; Triton, "Model repository extension".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from genx_runtimes.errors import InputError
+from genx_runtimes.manifest import CategoricalPrior, Manifest
+from genx_runtimes.samplers.loop import SamplingOptions, join_draws
+from genx_runtimes.serve import wire
+from genx_runtimes.serve.answers import answer_json, endpoint, while_connected
+from genx_runtimes.serve.model import ServedModel
+from genx_runtimes.serve.refusals import NotFoundError, StoppingError
+from genx_runtimes.serve.repository import Repository
+from genx_runtimes.serve.tensors import InferRequest, name_datatype, read_request, write_answer
+from genx_runtimes.session import Array
+from genx_runtimes.version import __version__
+
+VERSION = "1"
+_EXTENSIONS = ("binary_tensor_data", "model_repository")
+_ENCODING = "inference-header-content-length"
+
+
+def make_routes(repository: Repository) -> list[Route]:
+    """Return the routes under /v2."""
+
+    async def describe_server(_: Request) -> Response:
+        return answer_json(
+            {"name": "genx", "version": __version__, "extensions": list(_EXTENSIONS)}
+        )
+
+    async def live(_: Request) -> Response:
+        return answer_json({"live": True})
+
+    async def ready(_: Request) -> Response:
+        return answer_json({"ready": repository.ready}, status=200 if repository.ready else 503)
+
+    async def describe_model(request: Request) -> Response:
+        name, component = _split(repository, request)
+        manifest = repository.find(name).bundle.manifest
+        return answer_json(_describe(manifest, component))
+
+    async def model_ready(request: Request) -> Response:
+        name, _ = _split(repository, request)
+        entry = repository.find(name)
+        if entry.reason:
+            raise StoppingError(f"model {name!r} is not ready: {entry.reason}")
+        return answer_json({"name": name, "ready": True})
+
+    async def infer(request: Request) -> Response:
+        name, component = _split(repository, request)
+        body = await request.body()
+        asked, inputs = read_request(body, request.headers.get(_ENCODING))
+        model = await repository.get(name)
+        if component is None:
+            work = _sample(model, inputs, repository)
+        else:
+            work = _run(model, component, inputs)
+        outputs = await while_connected(request, work)
+        return _answer(request.path_params["model"], asked, outputs)
+
+    async def index(_: Request) -> Response:
+        return answer_json(
+            [
+                {
+                    "name": name,
+                    "version": VERSION,
+                    "state": "UNAVAILABLE" if entry.reason else "READY",
+                    "reason": entry.reason,
+                }
+                for name, entry in repository.entries.items()
+            ]
+        )
+
+    async def load(request: Request) -> Response:
+        await repository.load(request.path_params["model"])
+        return answer_json({})
+
+    async def unload(request: Request) -> Response:
+        await repository.unload(request.path_params["model"])
+        return answer_json({})
+
+    model = "/v2/models/{model}"
+    versioned = f"{model}/versions/{{version}}"
+    routes = [
+        Route("/v2", endpoint(describe_server), name="server_metadata"),
+        Route("/v2/health/live", endpoint(live), name="server_live"),
+        Route("/v2/health/ready", endpoint(ready), name="server_ready"),
+        Route("/v2/repository/index", endpoint(index), methods=["POST"], name="repository_index"),
+    ]
+    for action, handler in (("load", load), ("unload", unload)):
+        path = f"/v2/repository/models/{{model}}/{action}"
+        routes.append(Route(path, endpoint(handler), methods=["POST"], name=f"repository_{action}"))
+    for path in (model, versioned):
+        routes += [
+            Route(path, endpoint(describe_model), name="model_metadata"),
+            Route(f"{path}/ready", endpoint(model_ready), name="model_ready"),
+            Route(f"{path}/infer", endpoint(infer), methods=["POST"], name="model_infer"),
+        ]
+    return routes
+
+
+def _split(repository: Repository, request: Request) -> tuple[str, str | None]:
+    """Return the bundle and the component that a request names; None is the sampler.
+
+    Raises:
+        NotFoundError: there is none, or not in that version.
+    """
+    full = request.path_params["model"]
+    version = request.path_params.get("version", VERSION)
+    if version != VERSION:
+        raise NotFoundError(f"model {full!r} has version {VERSION} alone")
+    if full in repository.entries:
+        return full, None
+    name, _, component = full.rpartition(".")
+    entry = repository.entries.get(name)
+    if entry and component in [c.name for c in entry.bundle.manifest.components]:
+        return name, component
+    repository.find(full)
+    raise NotFoundError(f"unknown model {full!r}")
+
+
+def _describe(manifest: Manifest, component: str | None) -> dict[str, object]:
+    if component is not None:
+        spec = manifest.component(component)
+        name = f"{manifest.name}.{component}"
+        inputs = [_tensor(t.name, name_datatype(t.dtype), t.shape) for t in spec.inputs]
+        outputs = [_tensor(t.name, name_datatype(t.dtype), t.shape) for t in spec.outputs]
+    else:
+        name = manifest.name
+        inputs = [_tensor("seed", "UINT64", (1,)), _tensor("n", "INT64", (1,))]
+        inputs.append(_tensor("start", "UINT64", (1,)))
+        for prior in manifest.priors:
+            if isinstance(prior, CategoricalPrior):
+                inputs.append(_tensor(prior.name, "INT64", ("n",)))
+            else:
+                inputs.append(_tensor(prior.name, "FP32", ("n", *prior.shape)))
+        outputs = [_output(manifest)]
+        if manifest.output.kind == "image":
+            outputs.append(_tensor("pixels", "UINT8", (-1, -1, -1, -1)))
+    return {
+        "name": name,
+        "versions": [VERSION],
+        "platform": "genx_bundle",
+        "inputs": inputs,
+        "outputs": outputs,
+    }
+
+
+def _output(manifest: Manifest) -> dict[str, object]:
+    name = manifest.output.name
+    if manifest.output.kind == "text":
+        return _tensor(name, "BYTES", (-1,))
+    for component in manifest.components:
+        for spec in component.outputs:
+            if spec.name == name:
+                return _tensor(name, name_datatype(spec.dtype), spec.shape)
+    return _tensor(name, "FP32", (-1,))
+
+
+def _tensor(name: str, datatype: str, shape: tuple[int | str, ...]) -> dict[str, object]:
+    sizes = [size if isinstance(size, int) else -1 for size in shape]
+    return {"name": name, "datatype": datatype, "shape": sizes}
+
+
+async def _run(model: ServedModel, component: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Run one graph on what is sent."""
+    spec = model.manifest.component(component)
+    sizes = {a.shape[0] for a in inputs.values() if a.ndim}
+    bounds = model.manifest.batch
+    if len(sizes) == 1 and not bounds.min <= (size := sizes.pop()) <= bounds.max:
+        raise InputError(f"batch is {size}, {component!r} takes {bounds.min} to {bounds.max}")
+    known = {t.name: t for t in spec.inputs}
+    for name, array in inputs.items():
+        if name in known and array.dtype.kind == "U":
+            raise InputError(f"input {name!r} is BYTES, expected {known[name].dtype}")
+    return await model.run(component, inputs)
+
+
+async def _sample(
+    model: ServedModel, inputs: Mapping[str, Array], repository: Repository
+) -> dict[str, Array]:
+    """Draw samples: `seed`, `n`, `start`, and conditions, one for all samples or one for each."""
+    limits = repository.settings.limits
+    seed, n, start = (
+        _scalar(inputs, name, default) for name, default in (("seed", 0), ("n", 1), ("start", 0))
+    )
+    priors = {prior.name: prior for prior in model.manifest.priors}
+    fixed: dict[str, Array] = {}
+    for name, array in inputs.items():
+        if name in ("seed", "n", "start"):
+            continue
+        if name not in priors:
+            raise InputError(f"there is no input {name!r}", fix=f"there is {['seed', *priors]}")
+        if array.ndim == 0 or len(array) not in (1, n):
+            raise InputError(f"input {name!r} has {array.shape}, expected one value, or {n}")
+        fixed[name] = array
+    wire.check_limits(wire.SampleRequest(n=n), limits)
+    each = any(len(array) > 1 for array in fixed.values())
+    options = SamplingOptions()
+    draws = []
+    for first in range(n) if each else (0,):
+        conditions = {name: _value(a[min(first, len(a) - 1)]) for name, a in fixed.items()}
+        draws.append(
+            model.draw(
+                1 if each else n,
+                seed=seed,
+                start=start + first,
+                conditions=conditions,
+                truncation=None,
+                options=options,
+            )
+        )
+    drawn = join_draws(draws)
+    output = await model.sample(drawn, options, deadline=wire.find_deadline(limits))
+    batch = wire.wrap(model, drawn, output)
+    if batch.spec.kind == "text":
+        return {batch.spec.name: np.asarray(batch.texts(), dtype=np.str_)}
+    found = {batch.spec.name: batch.output}
+    if batch.spec.kind == "image":
+        found["pixels"] = batch.images()
+    return found
+
+
+def _value(item: object) -> object:
+    if isinstance(item, np.ndarray):
+        return item.astype(np.float32) if item.size > 1 else item.reshape(-1)[0].item()
+    return item.item() if isinstance(item, np.generic) else item
+
+
+def _scalar(inputs: Mapping[str, Array], name: str, default: int) -> int:
+    array = inputs.get(name)
+    if array is None:
+        return default
+    if array.size != 1 or array.dtype.kind not in "iu":
+        raise InputError(f"input {name!r} is {array.dtype} of {array.shape}, expected one integer")
+    return int(array.reshape(-1)[0])
+
+
+def _answer(name: str, asked: InferRequest, outputs: Mapping[str, Array]) -> Response:
+    head: dict[str, object] = {"model_name": name, "model_version": VERSION}
+    if asked.id:
+        head["id"] = asked.id
+    body, length = write_answer(asked, head, outputs)
+    if length is None:
+        return Response(body, media_type="application/json")
+    return Response(body, media_type="application/octet-stream", headers={_ENCODING: str(length)})

@@ -1,0 +1,154 @@
+"""genx's own endpoints: everything that the Python API can do.
+
+POST /v1/sample draws samples, POST /v1/translate takes a picture to another, GET /v1/contracts/NAME
+tells what a page or a client needs to offer the right controls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+
+import msgspec
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from genx_runtimes.errors import InputError
+from genx_runtimes.images import make_grid
+from genx_runtimes.manifest import OutputKind
+from genx_runtimes.png import encode_png
+from genx_runtimes.sampler import Batch
+from genx_runtimes.samplers import find_sampler
+from genx_runtimes.samplers.loop import Draw
+from genx_runtimes.sampling_specs import TranslateSpec
+from genx_runtimes.serve import wire
+from genx_runtimes.serve.answers import (
+    answer_error,
+    answer_json,
+    endpoint,
+    event,
+    stream_events,
+    while_connected,
+)
+from genx_runtimes.serve.model import ServedModel
+from genx_runtimes.serve.openai import pick
+from genx_runtimes.serve.repository import Repository
+from genx_runtimes.serve.wire import SampleRequest, choose_seed
+
+FORMATS: dict[OutputKind, tuple[str, ...]] = {"image": ("png", "npy", "json")}
+_OTHERS = ("json", "npy")
+
+
+def make_routes(repository: Repository) -> list[Route]:
+    """Return the routes of genx's own."""
+    limits = repository.settings.limits
+
+    async def sample(request: Request) -> Response:
+        asked = wire.decode(await request.body(), SampleRequest)
+        model = await pick(repository, asked.model)
+        kind = model.manifest.output.kind
+        formats = FORMATS.get(kind, _OTHERS)
+        form = asked.format or formats[0]
+        if form not in formats:
+            raise InputError(f"format is {form!r}, {kind} comes as {', '.join(formats)}")
+        seed = choose_seed(asked.seed)
+        if asked.stream:
+            wire.check_limits(asked, limits)
+            if asked.n > model.max_batch:
+                raise InputError(f"n is {asked.n}, a stream makes {model.max_batch} at most")
+            return stream_events(
+                _stream(request, model, wire.draw(model, asked, seed), asked, seed)
+            )
+        batch = await while_connected(request, wire.sample(model, asked, seed, limits))
+        return _answer(batch, form, model.manifest.name, seed, asked.start)
+
+    async def translate(request: Request) -> Response:
+        query = request.query_params
+        model = await pick(repository, query.get("model"))
+        if not isinstance(model.manifest.sampler, TranslateSpec):
+            raise InputError(f"model {model.manifest.name!r} does not translate pictures")
+        text = query.get("seed", "0")
+        if not text.isdecimal():
+            raise InputError(f"seed is {text!r}, expected 0 to 2^64 - 1")
+        body = await request.body()
+        picture = await while_connected(
+            request, model.translate(body, seed=int(text), max_pixels=limits.pixels)
+        )
+        return Response(picture, media_type="image/png", headers={"x-genx-seed": text})
+
+    async def contract(request: Request) -> Response:
+        entry = repository.find(request.path_params["model"])
+        manifest = entry.bundle.manifest
+        takes = sorted(find_sampler(manifest.sampler.kind).takes)
+        return answer_json(
+            {
+                "name": manifest.name,
+                "description": manifest.description,
+                "family": manifest.family,
+                "digest": entry.bundle.digest,
+                "reason": entry.reason,
+                "priors": [{"kind": p.kind, **msgspec.to_builtins(p)} for p in manifest.priors],
+                "output": {
+                    "kind": manifest.output.kind,
+                    "range": manifest.output.range,
+                    "sample_rate": manifest.output.sample_rate,
+                },
+                "sampler": {
+                    name: value
+                    for name, value in msgspec.to_builtins(manifest.sampler).items()
+                    if isinstance(value, (str, int, float, bool))
+                },
+                "takes": takes,
+                "formats": FORMATS.get(manifest.output.kind, _OTHERS),
+                "limits": {"n": limits.n, "steps": limits.steps, "length": limits.length},
+            }
+        )
+
+    return [
+        Route("/v1/sample", endpoint(sample), methods=["POST"], name="sample"),
+        Route("/v1/translate", endpoint(translate), methods=["POST"], name="translate"),
+        Route("/v1/contracts/{model}", endpoint(contract), name="contract"),
+    ]
+
+
+def _answer(batch: Batch, form: str, name: str, seed: int, start: int) -> Response:
+    headers = {"x-genx-seed": str(seed)}
+    if form == "png":
+        images = batch.images()
+        pixels = images[0] if len(images) == 1 else make_grid(images)
+        return Response(encode_png(pixels), media_type="image/png", headers=headers)
+    if form == "npy":
+        file = io.BytesIO()
+        np.save(file, batch.output)
+        return Response(file.getvalue(), media_type="application/octet-stream", headers=headers)
+    return answer_json(
+        {
+            "model": name,
+            "seed": seed,
+            "start": start,
+            "kind": batch.spec.kind,
+            "samples": wire.to_items(batch),
+        },
+        headers=headers,
+    )
+
+
+async def _stream(
+    request: Request, model: ServedModel, drawn: Draw, asked: SampleRequest, seed: int
+) -> AsyncIterator[bytes]:
+    """Yield an event for each step with all samples as they are then."""
+    step = 0
+    try:
+        async for batch in model.watch(drawn, asked.options):
+            step += 1
+            items = await asyncio.to_thread(wire.to_items, batch)
+            yield event({"step": step, "seed": seed, "samples": items}, "step")
+            if await request.is_disconnected():
+                return
+    except Exception as err:
+        yield event(bytes(answer_error(request.url.path, err).body).decode(), "error")
+        return
+    yield event({"steps": step, "seed": seed}, "done")

@@ -1,0 +1,228 @@
+"""Tensors of the Open Inference Protocol, as JSON and as raw bytes behind it.
+
+Source: Open Inference Protocol v2, "Tensor Data"; Triton, "Binary tensor data extension": raw
+little-endian values in row-major order, BYTES as a 32-bit length before each element.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from genx_runtimes.errors import InputError
+from genx_runtimes.session import Array
+
+_DTYPES: dict[str, str] = {
+    "BOOL": "?",
+    "UINT8": "u1",
+    "UINT16": "<u2",
+    "UINT32": "<u4",
+    "UINT64": "<u8",
+    "INT8": "i1",
+    "INT16": "<i2",
+    "INT32": "<i4",
+    "INT64": "<i8",
+    "FP16": "<f2",
+    "FP32": "<f4",
+    "FP64": "<f8",
+}
+_NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
+
+
+class InputTensor(msgspec.Struct, frozen=True, kw_only=True):
+    """An input of a request."""
+
+    name: str
+    shape: tuple[int, ...]
+    datatype: str
+    parameters: dict[str, Any] = {}
+    data: list[Any] | None = None
+
+
+class OutputRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """An output that is asked for."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The JSON of a request."""
+
+    inputs: tuple[InputTensor, ...]
+    id: str = ""
+    parameters: dict[str, Any] = {}
+    outputs: tuple[OutputRequest, ...] = ()
+
+
+def name_datatype(dtype: str) -> str:
+    """Return the protocol's name of a numpy dtype, `BYTES` for text."""
+    return _NAMES.get(np.dtype(dtype), "BYTES")
+
+
+def read_request(body: bytes, json_length: str | None) -> tuple[InferRequest, dict[str, Array]]:
+    """Return a request and its inputs.
+
+    Args:
+        body: JSON, with raw tensors behind it.
+        json_length: the header `Inference-Header-Content-Length`; None is all of the body.
+
+    Raises:
+        InputError: it is not what the protocol says; the message names the tensor.
+    """
+    length = len(body)
+    if json_length is not None:
+        if not json_length.isascii() or not json_length.isdecimal() or int(json_length) > length:
+            raise InputError(
+                f"Inference-Header-Content-Length is {json_length!r}, the body has {length} bytes"
+            )
+        length = int(json_length)
+    try:
+        request = msgspec.json.decode(body[:length], type=InferRequest)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as err:
+        raise InputError(f"the body is no inference request: {err}") from err
+    raw = memoryview(body)[length:]
+    arrays: dict[str, Array] = {}
+    for tensor in request.inputs:
+        if tensor.name in arrays:
+            raise InputError(f"input {tensor.name!r} is given twice")
+        if any(size < 0 for size in tensor.shape) or _count(tensor.shape) > 2**28:
+            raise InputError(f"input {tensor.name!r} has the shape {list(tensor.shape)}")
+        size = tensor.parameters.get("binary_data_size")
+        if size is None:
+            arrays[tensor.name] = _from_json(tensor)
+            continue
+        if type(size) is not int or not 0 <= size <= len(raw):
+            raise InputError(f"input {tensor.name!r}: {len(raw)} bytes are left, not {size!r}")
+        arrays[tensor.name] = _from_bytes(tensor, raw[:size])
+        raw = raw[size:]
+    if len(raw):
+        raise InputError(f"{len(raw)} bytes behind the last tensor belong to none")
+    return request, arrays
+
+
+def write_answer(
+    request: InferRequest, head: Mapping[str, object], outputs: Mapping[str, Array]
+) -> tuple[bytes, int | None]:
+    """Return the body of an answer, and the length of its JSON where tensors are behind it.
+
+    Args:
+        request: says which outputs are wanted, and which of them as bytes.
+        head: model name, version, id.
+        outputs: all that there are; text as arrays of str.
+
+    Raises:
+        InputError: an output that there is not.
+    """
+    wanted = request.outputs or tuple(OutputRequest(name=name) for name in outputs)
+    everything = request.parameters.get("binary_data_output", False)
+    tensors: list[dict[str, object]] = []
+    raw: list[bytes] = []
+    for output in wanted:
+        array = outputs.get(output.name)
+        if array is None:
+            raise InputError(f"there is no output {output.name!r}", fix=f"there is {list(outputs)}")
+        tensor: dict[str, object] = {
+            "name": output.name,
+            "datatype": "BYTES" if array.dtype.kind == "U" else _NAMES[array.dtype],
+            "shape": list(array.shape),
+        }
+        if output.parameters.get("binary_data", everything) is True:
+            raw.append(_to_bytes(array))
+            tensor["parameters"] = {"binary_data_size": len(raw[-1])}
+        else:
+            if array.dtype == np.float16:
+                raise InputError(f"output {output.name!r} is FP16, which JSON does not hold")
+            tensor["data"] = array.reshape(-1).tolist()
+        tensors.append(tensor)
+    text = msgspec.json.encode({**head, "outputs": tensors})
+    return text + b"".join(raw), len(text) if raw else None
+
+
+def _from_json(tensor: InputTensor) -> Array:
+    if tensor.data is None:
+        raise InputError(f"input {tensor.name!r} has no data")
+    if tensor.datatype == "BYTES":
+        flat = list(_flatten(tensor.data))
+        if not all(isinstance(item, str) for item in flat):
+            raise InputError(f"input {tensor.name!r}: BYTES in JSON are texts")
+        return _shape(tensor, np.asarray(flat, dtype=np.str_))
+    dtype = _find_dtype(tensor)
+    if tensor.datatype == "FP16":
+        raise InputError(f"input {tensor.name!r}: FP16 is sent as bytes, JSON does not hold it")
+    flat = list(_flatten(tensor.data))
+    kinds: tuple[type, ...] = (int, float) if dtype.kind == "f" else (int,)
+    kinds = (bool,) if dtype.kind == "b" else kinds
+    if not all(isinstance(v, kinds) and (isinstance(v, bool) == (dtype.kind == "b")) for v in flat):
+        raise InputError(f"input {tensor.name!r} holds what is no {tensor.datatype}")
+    try:
+        return _shape(tensor, np.asarray(flat, dtype=dtype))
+    except OverflowError as err:
+        raise InputError(f"input {tensor.name!r} holds what is no {tensor.datatype}") from err
+
+
+def _from_bytes(tensor: InputTensor, raw: memoryview) -> Array:
+    if tensor.datatype != "BYTES":
+        dtype = _find_dtype(tensor)
+        if len(raw) != dtype.itemsize * _count(tensor.shape):
+            raise InputError(
+                f"input {tensor.name!r} has {len(raw)} bytes, {tensor.datatype} of shape "
+                f"{list(tensor.shape)} has {dtype.itemsize * _count(tensor.shape)}"
+            )
+        return np.frombuffer(raw, dtype=dtype).reshape(tensor.shape).copy()
+    items: list[str] = []
+    at = 0
+    while at < len(raw):
+        if at + 4 > len(raw):
+            raise InputError(f"input {tensor.name!r} ends in the middle of a length")
+        (size,) = struct.unpack_from("<I", raw, at)
+        if at + 4 + size > len(raw):
+            raise InputError(f"input {tensor.name!r} ends in the middle of an element")
+        try:
+            items.append(bytes(raw[at + 4 : at + 4 + size]).decode())
+        except UnicodeDecodeError as err:
+            raise InputError(f"input {tensor.name!r} is not UTF-8") from err
+        at += 4 + size
+    return _shape(tensor, np.asarray(items, dtype=np.str_))
+
+
+def _to_bytes(array: Array) -> bytes:
+    if array.dtype.kind != "U":
+        return np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes()
+    texts = [str(text).encode() for text in array.reshape(-1)]
+    return b"".join(struct.pack("<I", len(text)) + text for text in texts)
+
+
+def _find_dtype(tensor: InputTensor) -> np.dtype[Any]:
+    code = _DTYPES.get(tensor.datatype)
+    if code is None:
+        raise InputError(f"input {tensor.name!r}: unknown datatype {tensor.datatype!r}")
+    return np.dtype(code)
+
+
+def _shape(tensor: InputTensor, flat: Array) -> Array:
+    if flat.size != _count(tensor.shape):
+        raise InputError(
+            f"input {tensor.name!r} has {flat.size} values, its shape {list(tensor.shape)} asks "
+            f"for {_count(tensor.shape)}"
+        )
+    return flat.reshape(tensor.shape)
+
+
+def _count(shape: Iterable[int]) -> int:
+    total = 1
+    for size in shape:
+        total *= size
+    return total
+
+
+def _flatten(values: list[Any]) -> Iterable[Any]:
+    for value in values:
+        if isinstance(value, list):
+            yield from _flatten(value)
+        else:
+            yield value

@@ -13,13 +13,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from genx_runtimes.serve.answers import answer_error
 from genx_runtimes.serve.metrics import Metrics
+from genx_runtimes.serve.page import PAGE_FILES
 from genx_runtimes.serve.refusals import BusyError, TooLargeError, UnauthorisedError
 from genx_runtimes.serve.settings import ServeSettings
 
 _log = logging.getLogger("genx.serve")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Orchestrators ask these without a key; the page holds nothing secret and asks for the key itself.
-OPEN_PATHS = frozenset({"/", "/page.js", "/page.css", "/v2/health/live", "/v2/health/ready"})
+OPEN_PATHS = frozenset({*PAGE_FILES, "/v2/health/live", "/v2/health/ready"})
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),

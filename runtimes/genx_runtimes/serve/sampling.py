@@ -10,18 +10,16 @@ import asyncio
 import io
 from collections.abc import AsyncIterator
 
-import msgspec
 import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from genx_runtimes.audio import encode_wav, join_waves
 from genx_runtimes.errors import InputError
 from genx_runtimes.images import make_grid
-from genx_runtimes.manifest import OutputKind
 from genx_runtimes.png import encode_png
 from genx_runtimes.sampler import Batch
-from genx_runtimes.samplers import find_sampler
 from genx_runtimes.samplers.loop import Draw
 from genx_runtimes.sampling_specs import TranslateSpec
 from genx_runtimes.serve import wire
@@ -33,13 +31,11 @@ from genx_runtimes.serve.answers import (
     stream_events,
     while_connected,
 )
+from genx_runtimes.serve.contracts import describe_contract, list_formats
 from genx_runtimes.serve.model import ServedModel
 from genx_runtimes.serve.openai import pick
 from genx_runtimes.serve.repository import Repository
 from genx_runtimes.serve.wire import SampleRequest, choose_seed
-
-FORMATS: dict[OutputKind, tuple[str, ...]] = {"image": ("png", "npy", "json")}
-_OTHERS = ("json", "npy")
 
 
 def make_routes(repository: Repository) -> list[Route]:
@@ -50,7 +46,7 @@ def make_routes(repository: Repository) -> list[Route]:
         asked = wire.decode(await request.body(), SampleRequest)
         model = await pick(repository, asked.model)
         kind = model.manifest.output.kind
-        formats = FORMATS.get(kind, _OTHERS)
+        formats = list_formats(kind)
         form = asked.format or formats[0]
         if form not in formats:
             raise InputError(f"format is {form!r}, {kind} comes as {', '.join(formats)}")
@@ -81,31 +77,7 @@ def make_routes(repository: Repository) -> list[Route]:
 
     async def contract(request: Request) -> Response:
         entry = repository.find(request.path_params["model"])
-        manifest = entry.bundle.manifest
-        takes = sorted(find_sampler(manifest.sampler.kind).takes)
-        return answer_json(
-            {
-                "name": manifest.name,
-                "description": manifest.description,
-                "family": manifest.family,
-                "digest": entry.bundle.digest,
-                "reason": entry.reason,
-                "priors": [{"kind": p.kind, **msgspec.to_builtins(p)} for p in manifest.priors],
-                "output": {
-                    "kind": manifest.output.kind,
-                    "range": manifest.output.range,
-                    "sample_rate": manifest.output.sample_rate,
-                },
-                "sampler": {
-                    name: value
-                    for name, value in msgspec.to_builtins(manifest.sampler).items()
-                    if isinstance(value, (str, int, float, bool))
-                },
-                "takes": takes,
-                "formats": FORMATS.get(manifest.output.kind, _OTHERS),
-                "limits": {"n": limits.n, "steps": limits.steps, "length": limits.length},
-            }
-        )
+        return answer_json(describe_contract(entry, repository.settings))
 
     return [
         Route("/v1/sample", endpoint(sample), methods=["POST"], name="sample"),
@@ -120,6 +92,10 @@ def _answer(batch: Batch, form: str, name: str, seed: int, start: int) -> Respon
         images = batch.images()
         pixels = images[0] if len(images) == 1 else make_grid(images)
         return Response(encode_png(pixels), media_type="image/png", headers=headers)
+    if form == "wav":
+        rate = batch.spec.sample_rate or 0
+        sound = encode_wav(join_waves(batch.waves(), rate), rate)
+        return Response(sound, media_type="audio/wav", headers=headers)
     if form == "npy":
         file = io.BytesIO()
         np.save(file, batch.output)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
+from genx_runtimes.audio import encode_wav
 from genx_runtimes.errors import InputError
 from genx_runtimes.png import encode_png
 from genx_runtimes.sampler import Batch
@@ -41,7 +42,8 @@ class SampleRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         top_k: only the so many likeliest tokens are drawn from.
         top_p: only the likeliest tokens that add up to this are drawn from.
         prompt: text that a sample starts with.
-        format: `png` (a grid), `npy`, `json`; None takes what fits the output.
+        format: `png` (a grid), `wav` (one after another), `npy`, `json`; None takes what fits the
+            output.
         stream: send what there is after each step, as server-sent events.
     """
 
@@ -160,9 +162,12 @@ def wrap(model: ServedModel, drawn: Draw, output: Array) -> Batch:
 
 
 def to_items(batch: Batch) -> list[Any]:
-    """Return each sample as JSON can hold it: a PNG in base64, a text, or nested numbers."""
+    """Return each sample as JSON can hold it: PNG or WAV in base64, a text, or nested numbers."""
     if batch.spec.kind == "image":
         return [to_base64(encode_png(image)) for image in batch.images()]
+    if batch.spec.kind == "audio":
+        rate = batch.spec.sample_rate or 0
+        return [to_base64(encode_wav(sound, rate)) for sound in batch.waves()]
     if batch.spec.kind == "text":
         return list(batch.texts())
     return list(np.asarray(batch.output).tolist())

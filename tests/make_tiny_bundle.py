@@ -170,6 +170,7 @@ def make_loop_bundle(
     priors: Sequence[Prior],
     output: OutputSpec,
     sampler: SamplerSpec,
+    folder: Path = DATA,
 ) -> None:
     """Write one bundle with a sampling loop, whose golden samples the loop itself makes."""
     drawn = LatentSource(priors, 0).draw(range(COUNT))
@@ -191,7 +192,7 @@ def make_loop_bundle(
         )
         golden |= {f"{component}/in/{n}": array for n, array in feeds.items()}
         golden |= {f"{component}/out/{n}": array for n, array in outputs.items()}
-    write(name, sampler.kind, graphs, components, golden, priors, output, sampler)
+    write(name, sampler.kind, graphs, components, golden, priors, output, sampler, folder)
 
 
 def write(

@@ -94,7 +94,7 @@ def _answer(batch: Batch, form: str, name: str, seed: int, start: int) -> Respon
         return Response(encode_png(pixels), media_type="image/png", headers=headers)
     if form == "wav":
         rate = batch.spec.sample_rate or 0
-        sound = encode_wav(join_waves(batch.waves(), rate), rate)
+        sound = encode_wav(join_waves(list(batch.waves()), rate), rate)
         return Response(sound, media_type="audio/wav", headers=headers)
     if form == "npy":
         file = io.BytesIO()

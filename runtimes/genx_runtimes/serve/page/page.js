@@ -30,6 +30,7 @@ async function start() {
     at("chooser").hidden = data.length < 2;
     await open(readLink().get("model") ?? data[0].id);
   } catch (err) {
+    if (!contract) at("name").textContent = err.status === 401 ? "A key is needed" : "No model";
     showError(err);
   }
 }
@@ -55,6 +56,7 @@ async function open(name) {
 const translates = () => contract.sampler.kind === "translate";
 
 function build() {
+  at("controls").hidden = false;
   const groups = makeControls(contract);
   controls = groups.flatMap(([, group]) => group).filter(({ key }) => key !== null);
   const [[, [prompt]], ...fields] = groups;
@@ -142,6 +144,7 @@ async function run({ soon = false } = {}) {
     hideError();
     if (made) showTrip(performance.now() - began);
     showStatus(made || "No picture yet.");
+    at("tools").hidden = !made;
   } catch (err) {
     if (running === mine && err.name !== "AbortError") showError(err);
   } finally {

@@ -73,7 +73,9 @@ export class Results {
           ...(pickable ? [names[i]] : []),
         ),
       );
-      this.root.replaceChildren(make("ul", { class: "tiles" }, ...tiles));
+      const named = kind === "sequence" ? columns : [];
+      const legend = named.map((name, i) => make("span", { class: `c${i % 8}` }, name));
+      this.root.replaceChildren(make("ul", { class: "tiles" }, ...tiles), make("p", { class: "legend" }, ...legend));
     }
     this.#markPicks();
     this.#arrange();
@@ -166,7 +168,8 @@ export class Results {
       list.style.maxWidth = `${Math.max(200, Math.min(width, (height / rows) * this.columns))}px`;
     } else {
       const least = this.contract.output.kind === "text" ? 420 : 240;
-      this.columns = Math.max(1, Math.min(n, Math.floor(width / least)));
+      const most = Math.max(1, Math.min(n, Math.floor(width / least)));
+      this.columns = most > 2 && n % most && n % (most - 1) === 0 ? most - 1 : most;
       list.style.maxWidth = "none";
     }
     list.style.setProperty("--columns", this.columns);

@@ -62,7 +62,7 @@ def test_sound_in_json_is_a_wav_file_each() -> None:
     spec = OutputSpec(name="x", kind="audio", range=(-1.0, 1.0), sample_rate=8000)
     output = np.linspace(-1, 1, 2 * 2 * 50, dtype=np.float32).reshape(2, 2, 50)
     batch = Batch(start=0, feeds={}, output=output, spec=spec)
-    for item, sound in zip(wire.to_items(batch), batch.waves(), strict=True):
+    for item, sound in zip(wire.list_items(batch), batch.waves(), strict=True):
         with wave.open(io.BytesIO(base64.b64decode(item))) as file:
             assert (file.getframerate(), file.getnchannels(), file.getnframes()) == (8000, 2, 50)
             assert file.readframes(50) == sound.astype("<i2").tobytes()

@@ -71,6 +71,14 @@ class Sink:
             ]
             self.say("  " + "  ".join(cells).rstrip())
 
+    def show(self, renderable: object) -> None:
+        """Print something of rich's, such as a table; 160 columns where there is no terminal."""
+        if self.json or self.quiet:
+            return
+        from rich.console import Console
+
+        Console(width=None if sys.stdout.isatty() else 160).print(renderable)
+
     @contextmanager
     def progress(self, text: str, total: int | None = None) -> Iterator[Progress]:
         """Show long work on stderr while the block runs: a bar, or a spinner without a total.

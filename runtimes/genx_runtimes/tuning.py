@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 
 from genx_runtimes.backends import BACKENDS, Backend, find_backend
+from genx_runtimes.bench.contender import genx_contender
 from genx_runtimes.bench.options import BenchOptions
-from genx_runtimes.bench.run import Contender, run_bench
+from genx_runtimes.bench.run import run_bench
 from genx_runtimes.bundle import Bundle
 from genx_runtimes.cache import cache_folder
 from genx_runtimes.cpu import count_usable_cores
@@ -26,6 +27,7 @@ from genx_runtimes.writing import write_whole
 Progress = Callable[[str], None]
 
 _SECONDS = 0.5
+_COUNT = 10
 _ROUNDS = 2
 _WARM_UP_S = 0.5
 # Measured twice is what took at most that many times the shortest time, and the first few of it.
@@ -170,7 +172,7 @@ def measure(
     does not decide.
     """
     cores = threads or count_usable_cores()
-    pairs = [(engine.name, variant) for engine in _list_engines() for variant in variants]
+    pairs = [(engine.name, variant) for engine in list_engines() for variant in variants]
     found = _measure_some(bundle, [(*pair, cores) for pair in pairs], batch, progress)
     best = found[0]
     if best.p50_ms is None:
@@ -193,33 +195,31 @@ def measure(
 def _measure_some(
     bundle: Bundle, cases: Sequence[tuple[str, str, int]], batch: int, progress: Progress
 ) -> list[Combination]:
-    contenders = {
-        case: Contender(
-            name=f"{case[0]} {case[1]}, {case[2]} threads",
-            module="genx_runtimes.bench.worker",
-            backend=case[0],
-            precision=case[1],
-            threads=case[2],
-        )
-        for case in cases
-    }
+    contenders = [
+        genx_contender(bundle, backend, variant, threads=threads)
+        for backend, variant, threads in cases
+    ]
     options = BenchOptions(
-        batches=(batch,), min_duration_s=_SECONDS, rounds=_ROUNDS, warm_up_s=_WARM_UP_S
+        batches=(batch,),
+        min_duration_s=_SECONDS,
+        min_count=_COUNT,
+        rounds=_ROUNDS,
+        warm_up_s=_WARM_UP_S,
+        examine=False,
     )
-    report = run_bench(bundle, list(contenders.values()), options, before_case=progress)
-    rows = {row.contender: row for row in report.rows}
-    made = []
-    for case, contender in contenders.items():
-        row = rows[contender.name]
-        made.append(
-            Combination(
-                backend=case[0],
-                variant=case[1],
-                threads=case[2],
-                p50_ms=row.latency.p50_ms if row.latency else None,
-                failure=row.failure,
-            )
+    report = run_bench(contenders, options, progress=progress)
+    if not report.complete:
+        raise KeyboardInterrupt
+    made = [
+        Combination(
+            backend=row.backend,
+            variant=row.variant,
+            threads=row.threads,
+            p50_ms=row.latency.p50_ms if row.latency else None,
+            failure="" if row.latency else "; ".join(row.reasons),
         )
+        for row in report.rows
+    ]
     return sorted(made, key=_rank)
 
 
@@ -240,7 +240,7 @@ def _read(path: Path) -> list[Tuning]:
         return []
 
 
-def _list_engines() -> list[Backend]:
+def list_engines() -> list[Backend]:
     """Return what computes and is installed; without a GPU, what needs none."""
     installed = [b for b in BACKENDS if b.requires and b.is_installed()]
     if any(b.needs_gpu for b in installed) and not _name_gpu():
@@ -261,7 +261,7 @@ def _name_gpu() -> str:
 
 def _describe_machine() -> str:
     parts = [read_cpu_model(), f"{count_usable_cores()} cores"]
-    engines = _list_engines()
+    engines = list_engines()
     if any(b.needs_gpu for b in engines):
         parts.append(_name_gpu())
     for backend in engines:

@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from genx_runtimes.bench.contention import read_waiting_ns, share_waiting
 
 from genx_runtimes.bench import BenchOptions, Contender, genx_contender, parse_batches, run_bench
 from genx_runtimes.bench.case import Case
-from genx_runtimes.bench.contention import read_waiting_ns, share_waiting
 from genx_runtimes.bench.measure import summarise, time_calls, warm_up
 from genx_runtimes.bench.options import MAX_ROUNDS, choose_batches
 from genx_runtimes.bench.worker import prepare_genx

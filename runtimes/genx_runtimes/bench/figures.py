@@ -26,7 +26,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
         mean_ms: the arithmetic mean.
         p50_ms: the median.
         p50_interval: of the median, by bootstrap over rounds and calls.
-        p90_ms: 90th percentile; this and those after are null where fewer than ten calls lie
+        p90_ms: 90th percentile; this and those after are null where fewer than five calls lie
             beyond it.
         p95_ms: 95th percentile.
         p99_ms: 99th percentile.
@@ -147,6 +147,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         waiting: the part of the time that threads waited for a core that other programs used.
+        others: the part of the cores' time that other programs used.
         stolen: the part of the cores' time that the hypervisor gave to others.
         mhz_before: the mean clock of the usable cores.
         mhz_after: that after the timing.
@@ -156,6 +157,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     waiting: float | None
+    others: float | None
     stolen: float | None
     mhz_before: float | None
     mhz_after: float | None

@@ -24,9 +24,6 @@ from genx_runtimes.bench.figures import (
 )
 from genx_runtimes.errors import InputError
 
-FORMAT = "genx-bench"
-FORMAT_VERSION = 1
-
 Scenario = Literal["single-stream", "multi-stream", "offline", "server"]
 SCENARIOS: tuple[Scenario, ...] = ("single-stream", "multi-stream", "offline", "server")
 Verdict = Literal["valid", "unstable", "noisy", "failed"]
@@ -152,8 +149,8 @@ class BenchReport(msgspec.Struct, frozen=True, kw_only=True):
         ceilings: of this machine.
     """
 
-    format: Literal["genx-bench"] = FORMAT
-    format_version: Literal[1] = FORMAT_VERSION
+    format: Literal["genx-bench"] = "genx-bench"
+    format_version: Literal[1] = 1
     created: str
     complete: bool
     device: Device

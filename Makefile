@@ -15,7 +15,7 @@ demo: .venv/export
 	$(BIN)/genx export samples/dcgan -o demo/dcgan.genx --force
 	$(BIN)/genx verify demo/dcgan.genx
 	$(BIN)/genx sample demo/dcgan.genx -n 64 --seed 0 --set label=balanced -o demo/digits.png --force
-	$(BIN)/genx bench demo/dcgan.genx --batch 1,16 --compare-torch samples/dcgan
+	$(BIN)/genx bench demo/dcgan.genx --batch 1,16 --min-duration 2 --compare-torch samples/dcgan
 	@echo "The 64 digits are in $(CURDIR)/demo/digits.png"
 
 test: lint

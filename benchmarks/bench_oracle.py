@@ -2,10 +2,10 @@
 
     python benchmarks/bench_oracle.py
 
-On the DCGAN sample and onnxruntime at batch 1: the p50 of a plain loop of 1,000 calls, and LoadGen's
-single-stream 90th percentile and offline throughput, driving the same session. Each contender is a
-process of its own; they take turns, and medians of the rounds are compared. Exit code 1 if a bar is
-missed. Needs `pip install -e '.[bench]'`.
+On the DCGAN sample and onnxruntime at batch 1: the p50 of a plain loop of 1,000 calls, and
+LoadGen's single-stream 90th percentile and offline throughput, driving the same session. Each
+contender is a process of its own; they take turns, and medians of the rounds are compared. Exit
+code 1 if a bar is missed. Needs `pip install -e '.[bench]'`.
 """
 
 from __future__ import annotations

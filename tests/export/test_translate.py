@@ -315,7 +315,7 @@ def test_torch_does_the_same_in_bench(folder: Path) -> None:
         warm_up_s=0.1,
     )
     with prepare_torch(case) as prepared:
-        pixels = prepared.call()
+        pixels = prepared.draw(case.batch)
     with open_bundle(folder / "double.genx").sampler() as sampler:
         expected = next(sampler.sample(2)).images()
     assert np.abs(np.asarray(pixels).astype(int) - expected.astype(int)).max() <= 1

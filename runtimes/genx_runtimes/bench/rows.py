@@ -58,7 +58,7 @@ def make_row(tally: Tally, *, idle_w: dict[str, float], min_count: int) -> Row:
         scenario=tally.scenario,
         verdict="failed",
         reasons=(tally.failure or "was not measured",),
-        psnr_db=variant.quality.get("psnr_db") if contender.backend != "torch" else None,
+        psnr_db=variant.quality.get("psnr_db") if _is_lossy(contender) else None,
     )
     if tally.failure or not tally.rounds:
         return head
@@ -88,6 +88,11 @@ def make_row(tally: Tally, *, idle_w: dict[str, float], min_count: int) -> Row:
         conditions=conditions,
         versions=rounds[-1].versions,
     )
+
+
+def _is_lossy(contender: Contender) -> bool:
+    floor = contender.bundle.variant(contender.variant).min_psnr_db
+    return floor is not None and contender.backend != "torch"
 
 
 def _find_metric(tally: Tally, latency: Latency | None, rate: float) -> Metric:

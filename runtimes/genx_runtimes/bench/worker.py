@@ -78,10 +78,13 @@ def measure_case(case: Case, prepare: Prepare) -> Measurement:
         meters, _ = find_meters()
         for meter in meters:
             meter.start()
-        before = look()
+        before, began = look(), time.monotonic_ns()
         timed = _run(case, contender.draw, calls)
         conditions = compare(
-            before, look(), wall_ns=timed.wall_ns, threads=case.threads * case.instances
+            before,
+            look(),
+            wall_ns=time.monotonic_ns() - began,
+            threads=case.threads * case.instances,
         )
         joules = {meter.name: meter.stop() for meter in meters}
     cold = None

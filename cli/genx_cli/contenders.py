@@ -50,11 +50,11 @@ def list_contenders(
     if precision == _ALL:
         variants = [variant.name for variant in bundle.manifest.variants]
     for name in names:
+        if options.allow_fallback:
+            check_fallback(name)
         if name == AUTO:
             yield from _settle(sink, bundle, options, precision, instances)
             continue
-        if options.allow_fallback:
-            check_fallback(name)
         for variant in variants:
             yield genx_contender(bundle, name, variant, instances=instances)
 

@@ -54,8 +54,10 @@ def find_writer(path: Path, output: OutputSpec, *, columns: int | None, force: b
         raise InputError(
             f"{got}, the output of this bundle is {output.noun}", fix=_name_files(output)
         )
-    if columns is not None and (columns < 1 or path.suffix != ".png"):
-        raise InputError(f"--columns {columns} needs 1 or more and a grid", fix="-o grid.png")
+    if columns is not None and path.suffix != ".png":
+        raise InputError("--columns is for a grid", fix="-o grid.png, or leave it out")
+    if columns is not None and columns < 1:
+        raise InputError(f"--columns is {columns}, expected 1 or more")
     check_free(path, force=force, folder=write is None)
     if write is None:
         return lambda batches: _write_folder(path, batches, FOLDERS[output.kind])

@@ -135,7 +135,10 @@ def _load(path: Path, spec: EncoderSpec) -> Array:
         raise InputError(f"{path} cannot be read as an array: {err}") from err
     array = arrays.get(spec.image) if len(arrays) > 1 else next(iter(arrays.values()), None)
     if array is None:
-        raise InputError(f"{path} has {', '.join(arrays) or 'no array'}, expected {spec.image!r}")
+        raise InputError(
+            f"{path} has {', '.join(arrays) or 'no array'}, expected {spec.image!r}",
+            fix="give pictures, or an array of images",
+        )
     if array.ndim != 4 or array.shape[1:] != spec.shape or not len(array):
         expected = ", ".join(map(str, spec.shape))
         raise InputError(f"{path} has shape {array.shape}, expected (N, {expected})")

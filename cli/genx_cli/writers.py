@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from genx_cli.formats import FILES, FOLDERS, EachAFile, WriteFile
 from genx_runtimes.errors import InputError
+from genx_runtimes.writing import TERMINAL, check_free
 
 if TYPE_CHECKING:
     from genx_runtimes.manifest import OutputSpec
     from genx_runtimes.sampler import Batch
-
-TERMINAL = Path("-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +43,6 @@ def find_writer(path: Path, output: OutputSpec, *, columns: int | None, force: b
     Raises:
         InputError: an ending that does not fit the output, or something is in the way.
     """
-    from genx_runtimes.writing import check_free
-
     if path == TERMINAL and output.kind == "text":
         return lambda batches: Written(texts=[t for batch in batches for t in batch.texts()])
     write = FILES.get((output.kind, path.suffix))

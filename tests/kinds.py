@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.make_tiny_bundle import make_bundle, make_graph
+from tests.make_tiny_bundle import ENCODER, make_bundle, make_graph
 
-from genx_runtimes.manifest import NormalPrior, OutputSpec
+from genx_runtimes.manifest import CategoricalPrior, NormalPrior, OutputSpec
 
 UNIT, SIGNED = (0.0, 1.0), (-1.0, 1.0)
 
@@ -51,4 +51,28 @@ def make_kind(name: str, folder: Path) -> Path:
     graph = make_graph(text, w=(4, count), b=(count,))
     priors = [NormalPrior(name="z", shape=(4,))]
     make_bundle(name, "generator", {"generator": graph}, priors, output, folder=folder)
+    return folder / f"{name}.genx"
+
+
+def make_vae(name: str, folder: Path, size: int = 4) -> Path:
+    """Write a VAE of 8x8 pictures: z (size,), label of 3 -> image (1, 8, 8)."""
+    decoder = make_graph(
+        f"""g (float[batch,{size}] z, int64[batch] label) => (float[batch,1,8,8] image) {{
+            row = Gather(embedding, label)
+            both = Add(z, row)
+            flat = Gemm(both, w, b)
+            bent = Sigmoid(flat)
+            shape = Constant<value_ints=[-1,1,8,8]>()
+            image = Reshape(bent, shape)
+        }}""",
+        embedding=(3, size),
+        w=(size, 64),
+        b=(64,),
+    )
+    text = ENCODER.replace("batch,4", f"batch,{size}")
+    encoder = make_graph(text, w=(64, size), v=(64, size), b=(size,))
+    priors = [NormalPrior(name="z", shape=(size,)), CategoricalPrior(name="label", classes=3)]
+    output = OutputSpec(name="image", kind="image", range=UNIT, layout="NCHW")
+    graphs = {"decoder": decoder, "encoder": encoder}
+    make_bundle(name, "vae", graphs, priors, output, folder=folder)
     return folder / f"{name}.genx"

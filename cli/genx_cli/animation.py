@@ -6,17 +6,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genx_cli.image_options import check_output
 from genx_runtimes.errors import InputError
 
 if TYPE_CHECKING:
-    from genx_runtimes.manifest import OutputSpec
+    from genx_runtimes.manifest import Manifest
     from genx_runtimes.sampler import Batch
     from genx_runtimes.traversal import Traversal
 
 
 def find_writer(
-    path: Path, output: OutputSpec, plan: Traversal, *, force: bool
+    path: Path, manifest: Manifest, plan: Traversal, *, force: bool
 ) -> Callable[[Iterator[Batch]], object]:
     """Return the function that writes a traversal's batches to `path`.
 
@@ -24,16 +23,30 @@ def find_writer(
         InputError: the ending does not fit the output, or something is in the way.
     """
     from genx_cli import writers
+    from genx_runtimes.images import ALPHA
+    from genx_runtimes.writing import check_free
 
+    output = manifest.output
+    if path.suffix not in (".gif", ".png", ".npy", "") and output.kind == "image":
+        raise InputError(
+            f"{path} ends in {path.suffix!r}",
+            fix="write NAME.png (a grid), NAME.gif, NAME.npy or a folder",
+        )
     if path.suffix != ".gif":
         columns = len(plan.values) if path.suffix == ".png" else None
         return writers.find_writer(path, output, columns=columns, force=force)
     if output.kind != "image":
         raise InputError(
-            f"the output of this bundle is a {output.kind}, not an image",
+            f"the output of this bundle is {output.noun}, not an image",
             fix=f"write an array: -o {path.with_suffix('.npy')}",
         )
-    check_output(path, (".gif",), force=force)
+    if output.bits != 8 or (output.layout != "NHW" and manifest.sample_spec().shape[1] in ALPHA):
+        raise InputError(
+            f"a GIF holds grey or RGB of 8 bits, the images of this bundle have "
+            f"{'an alpha channel' if output.bits == 8 else '16 bits a channel'}",
+            fix=f"write a grid: -o {path.with_suffix('.png')}",
+        )
+    check_free(path, force=force)
     return lambda batches: _write_gif(path, batches, len(plan.dims))
 
 

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from genx_cli.failures import UsageError, exit_code, report_failure, report_lost_output
+from genx_cli.option_groups import spread_groups
 from genx_cli.sink import open_sink
 from genx_runtimes.version import __version__
 
@@ -48,7 +49,7 @@ class _Group(TyperGroup):
             if name not in self.commands:
                 module = import_module(f"genx_cli.commands.{name}")
                 single = typer.Typer(add_completion=False)
-                single.command(name)(getattr(module, name))
+                single.command(name)(spread_groups(getattr(module, name)))
                 self.add_command(typer.main.get_command(single))
         return super().get_command(ctx, cmd_name)
 

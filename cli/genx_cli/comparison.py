@@ -21,16 +21,15 @@ def check_picture(path: Path, output: OutputSpec, *, force: bool) -> None:
     """Refuse what cannot be drawn, before any work is done.
 
     Raises:
-        InputError: the output is no image, the ending is not .png, or a file is in the way.
+        InputError: the output is no image, the ending is not .png, or something is in the way.
     """
+    from genx_runtimes.writing import check_file
+
     if output.kind != "image":
         raise InputError(
             f"the output of this bundle is {output.noun}, not an image", fix="leave out --picture"
         )
-    if path.suffix != ".png":
-        raise InputError(f"{path} ends in {path.suffix!r}", fix="--picture out.png")
-    if path.exists() and not force:
-        raise InputError(f"{path} exists already", fix="--force replaces it")
+    check_file(path, ".png", force=force)
 
 
 def draw_comparison(

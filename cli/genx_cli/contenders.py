@@ -90,20 +90,18 @@ def _settle(
     sink: Sink, bundle: Bundle, options: BenchOptions, precision: str | None, instances: int
 ) -> Iterator[Contender]:
     """List what `auto` takes at each batch size."""
-    from genx_cli.engines import settle_engine
+    from genx_cli.engines import EngineChoice, settle_engine
     from genx_runtimes.bench import Contender
     from genx_runtimes.bench.options import choose_batches
     from genx_runtimes.bundle import AUTO
 
     for batch in choose_batches(options.batches, bundle.manifest.batch):
-        engine = settle_engine(
-            sink,
-            bundle,
+        choice = EngineChoice(
             backend=AUTO,
             precision=None if precision == _ALL else precision,
             threads=options.threads,
-            batch=batch,
         )
+        engine = settle_engine(sink, bundle, choice, batch)
         variant = bundle.variant(engine.precision).name
         yield Contender(
             bundle=bundle,

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genx_runtimes.errors import InputError
-
 if TYPE_CHECKING:
-    from genx_runtimes.encoding import EncoderSpec, Floats
+    from genx_runtimes.encoder_spec import EncoderSpec
+    from genx_runtimes.encoding import Floats
     from genx_runtimes.image_inputs import ImageInput
     from genx_runtimes.manifest import Manifest
 
@@ -41,17 +40,17 @@ class GivenImages:
 
     def __init__(self, inputs: Sequence[ImageInput], spec: EncoderSpec, *, fit: bool) -> None:
         self._inputs = inputs
-        self._spec = spec
+        self.spec = spec
         self._fit = fit
         self.names = [image.name for image in inputs]
         self.notes: list[str] = []
 
-    def first(self) -> str:
-        """Return the first one as an argument, where a file is one image: "" or " PATH"."""
-        from genx_cli.next_steps import quote
-
+    def words(self) -> list[str]:
+        """Return the first one's words on a command line; none where its file holds several."""
         image = self._inputs[0]
-        return f" {quote(image.path)}" if image.values is None else ""
+        if image.values is not None:
+            return []
+        return [str(image.path), *(["--fit"] if self._fit else [])]
 
     def __len__(self) -> int:
         return len(self._inputs)
@@ -59,7 +58,7 @@ class GivenImages:
     def __iter__(self) -> Iterator[Floats]:
         from genx_runtimes.image_inputs import read_images
 
-        return read_images(self._inputs, self._spec, fit=self._fit, tell=self.notes.append)
+        return read_images(self._inputs, self.spec, fit=self._fit, tell=self.notes.append)
 
 
 def open_images(manifest: Manifest, paths: Sequence[Path], *, fit: bool) -> GivenImages:
@@ -68,21 +67,8 @@ def open_images(manifest: Manifest, paths: Sequence[Path], *, fit: bool) -> Give
     Raises:
         InputError: the bundle has no encoder; there is no such file.
     """
-    from genx_runtimes.encoding import find_encoder
+    from genx_runtimes.encoder_spec import find_encoder
     from genx_runtimes.image_inputs import find_images
 
     spec = find_encoder(manifest)
     return GivenImages(find_images(paths, spec), spec, fit=fit)
-
-
-def check_output(path: Path, endings: Sequence[str], *, force: bool) -> None:
-    """Raise InputError unless `path` has one of the endings and may be written."""
-    if path.suffix not in endings:
-        raise InputError(
-            f"{path} ends in {path.suffix!r}",
-            fix=f"write {' or '.join('NAME' + e for e in endings)}",
-        )
-    if path.is_dir():
-        raise InputError(f"{path} is a folder", fix="choose another name with -o")
-    if path.exists() and not force:
-        raise InputError(f"{path} exists already", fix="--force replaces it")

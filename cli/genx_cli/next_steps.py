@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from genx_runtimes.manifest import BatchBounds, Manifest, OutputKind, OutputSpec
 
 # By the output's kind: how many samples, and where to.
@@ -23,7 +25,7 @@ _BALANCED = 16  # texts, where each class is to be seen
 _PROMPT = "The "
 
 
-def suggest_sampling(bundle: Path, manifest: Manifest, *, setting: str = "") -> str:
+def suggest_sampling(bundle: Path, manifest: Manifest, *, settings: Sequence[str] = ()) -> str:
     """Return the command that draws what shows a model best.
 
     For a bundle that translates pictures: the command that does, on a folder of the user's.
@@ -31,33 +33,54 @@ def suggest_sampling(bundle: Path, manifest: Manifest, *, setting: str = "") -> 
     Args:
         bundle: where it lies.
         manifest: what it says of itself.
-        setting: for `--set`, may be empty.
+        settings: for `--set`, one each.
     """
     from genx_runtimes.sampling_specs import TokensSpec
 
     if manifest.sampler.kind == "translate":
         return f"genx translate {quote(bundle)} pictures/ -o translated/"
     wanted, path = _TRIALS[manifest.output.kind]
-    if setting:
+    if settings:
         wanted = max(wanted, _BALANCED)
-        path = f"balanced{Path(path).suffix or '.txt'}"
+        stem = "balanced" if any(s.endswith("=balanced") for s in settings) else "fixed"
+        path = f"{stem}{Path(path).suffix or '.txt'}"
     words = ["genx", "sample", str(bundle), "-n", str(_fit(wanted, manifest.batch))]
-    if setting:
-        words += ["--set", setting]
+    words += _repeat("--set", settings)
     if isinstance(manifest.sampler, TokensSpec) and manifest.output.kind == "text":
         prompt = _choose_prompt(manifest.output, manifest.sampler.stop)
         words += ["--prompt", prompt] if prompt else []
     return shlex.join([*words, "-o", path])
 
 
-def choose_batch(manifest: Manifest) -> int:
-    """Return the samples a pass where the user names no number."""
-    return manifest.batch.usual
+def suggest_traversal(
+    bundle: Path, manifest: Manifest, image: Sequence[str], *, settings: Sequence[str] = ()
+) -> str:
+    """Return the command that moves what an image was encoded as.
+
+    Args:
+        bundle: where it lies; it has an encoder.
+        manifest: what it says of itself.
+        image: the image's words on the command line, none for a sample.
+        settings: for `--set`, one each.
+    """
+    from genx_runtimes.encoder_spec import find_encoder
+    from genx_runtimes.traversal import FEW_DIMS, MAX_ROWS, count_values
+
+    if manifest.batch.min > 1:  # one image cannot be encoded
+        return suggest_sampling(bundle, manifest)
+    words = ["genx", "traverse", str(bundle), *image, *_repeat("--set", settings)]
+    if count_values(find_encoder(manifest).prior) > MAX_ROWS:
+        words += ["--dims", FEW_DIMS]
+    return shlex.join([*words, "-o", "traversal.png"])
 
 
 def quote(path: Path) -> str:
     """Return a path as a shell takes it."""
     return shlex.quote(str(path))
+
+
+def _repeat(flag: str, values: Iterable[str]) -> list[str]:
+    return [word for value in values for word in (flag, value)]
 
 
 def _fit(wanted: int, bounds: BatchBounds) -> int:

@@ -35,6 +35,19 @@ Precision = Annotated[
     str | None, typer.Option(help="Variant of the bundle; the first one if not given.")
 ]
 Threads = Annotated[int | None, typer.Option(help="Engine threads; the usable cores if not given.")]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch", help="How many a pass; 16, or what the bundle allows.")
+]
+Conditions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Fix a condition: label=3, label=balanced, c=0.5,-1, c[0]=0.5. Repeat for each.",
+    ),
+]
+Reason = Annotated[bool, typer.Option("--explain", help="Say which engine ran and why.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
 
 Precisions = Annotated[
     str,

@@ -35,11 +35,11 @@ class ReportFiles:
 
     def check(self) -> None:
         """Raise InputError unless the files have the right endings and may be written."""
-        from genx_cli.image_options import check_output
+        from genx_runtimes.writing import check_file
 
         for path, ending in ((self.json, ".json"), (self.html, ".html")):
             if path is not None and path != _STDOUT:
-                check_output(path, (ending,), force=self.force)
+                check_file(path, ending, force=self.force)
 
     def write(self, report: BenchReport) -> list[str]:
         """Write the files; return a line about each."""

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from genx_cli.formats import FILES, FOLDERS, EachAFile, WriteFile
 from genx_runtimes.errors import InputError
+from genx_runtimes.writing import TERMINAL, check_free
 
 if TYPE_CHECKING:
     from genx_runtimes.manifest import OutputSpec
     from genx_runtimes.sampler import Batch
-
-TERMINAL = Path("-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,16 +51,21 @@ def find_writer(path: Path, output: OutputSpec, *, columns: int | None, force: b
         raise InputError(
             f"{got}, the output of this bundle is {output.noun}", fix=_name_files(output)
         )
-    if columns is not None and (columns < 1 or path.suffix != ".png"):
-        raise InputError(f"--columns {columns} needs 1 or more and a grid", fix="-o grid.png")
-    if path.exists() and not force:
-        raise InputError(f"{path} exists already", fix="--force replaces it")
-    if path.exists() and path.is_dir() != (write is None):
-        what = "a folder" if path.is_dir() else "a file"
-        raise InputError(f"{path} is {what}", fix="choose another name with -o")
+    if columns is not None and path.suffix != ".png":
+        raise InputError("--columns is for a grid", fix="-o grid.png, or leave it out")
+    if columns is not None and columns < 1:
+        raise InputError(f"--columns is {columns}, expected 1 or more")
+    check_free(path, force=force, folder=write is None)
     if write is None:
         return lambda batches: _write_folder(path, batches, FOLDERS[output.kind])
     return lambda batches: _write_file(path, batches, write, columns)
+
+
+def count_samples(batches: Iterator[Batch], advance: Callable[[int], None]) -> Iterator[Batch]:
+    """Pass batches on, and tell a progress display of each that was taken."""
+    for batch in batches:
+        yield batch
+        advance(len(batch.output))
 
 
 def _name_files(output: OutputSpec) -> str:

@@ -22,7 +22,7 @@ from genx_runtimes.manifest import (
 )
 from genx_runtimes.session import Array
 from genx_runtimes.storage import open_storage, read_manifest_bytes
-from genx_runtimes.writing import explain_os_error, temporary_beside
+from genx_runtimes.writing import check_free, explain_os_error, temporary_beside
 
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -34,13 +34,9 @@ def check_target(path: Path, *, force: bool) -> None:
         InputError: it exists and `force` is off, or it exists and is no bundle.
         OutputError: its folder is missing or not writable.
     """
-    if path.exists():
-        if not force:
-            raise InputError(f"{path} exists already", fix="--force replaces it")
-        if not _is_bundle(path):
-            raise InputError(
-                f"{path} exists and is no bundle; it is left alone", fix="-o elsewhere"
-            )
+    check_free(path, force=force, folder=None)
+    if path.exists() and not _is_bundle(path):
+        raise InputError(f"{path} exists and is no bundle; it is left alone", fix="-o elsewhere")
     probe = temporary_beside(path)
     try:
         probe.mkdir()

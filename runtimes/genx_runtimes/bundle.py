@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genx_runtimes.backends import open_session
-from genx_runtimes.encoding import Encoder, find_encoder
+from genx_runtimes.encoder_spec import find_encoder
+from genx_runtimes.encoding import Encoder
 from genx_runtimes.errors import InputError, IntegrityError, suggest
 from genx_runtimes.manifest import FileRef, Manifest, VariantSpec, decode_manifest
 from genx_runtimes.sampler import Sampler

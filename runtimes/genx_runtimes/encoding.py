@@ -14,39 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genx_runtimes.conditions import ConditionValue
+from genx_runtimes.encoder_spec import LOG_VARIANCE, MEAN, EncoderSpec, find_encoder
 from genx_runtimes.errors import BackendError, InputError
 from genx_runtimes.latents import LatentSource, check_indices
-from genx_runtimes.manifest import BatchBounds, Manifest, NormalPrior
+from genx_runtimes.manifest import NormalPrior
 from genx_runtimes.sampler import Batch, Sampler, check_batch
 from genx_runtimes.samplers.loop import Draw
 from genx_runtimes.session import Array, Closing, Session
 
-ENCODER = "encoder"
-MEAN, LOG_VARIANCE = "mean", "log_variance"
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncoderSpec:
-    """What an encoder takes and gives.
-
-    Args:
-        component: its graph.
-        image: the name of its input.
-        shape: of one image: C, H, W.
-        range: of the values of black and white.
-        prior: the decoder's input that the latent feeds.
-        posterior: whether it gives mean and log-variance, and not the latent itself.
-        bounds: batch sizes that it takes.
-    """
-
-    component: str
-    image: str
-    shape: tuple[int, int, int]
-    range: tuple[float, float]
-    prior: NormalPrior
-    posterior: bool
-    bounds: BatchBounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,50 +49,6 @@ class Encoding:
             return {"z": self.z}
         found = {MEAN: self.mean, LOG_VARIANCE: self.log_variance}
         return {**found, "z": self.z} if sample else found
-
-
-def find_encoder(manifest: Manifest) -> EncoderSpec:
-    """Return what the manifest says of its encoder.
-
-    Raises:
-        InputError: there is none that takes an image and gives what the decoder takes.
-    """
-    component = next((c for c in manifest.components if c.name == ENCODER), None)
-    if component is None:
-        raise InputError(
-            f"{manifest.name} has no encoder, its family is {manifest.family!r}",
-            fix="images are encoded by bundles of family 'vae'",
-        )
-    shapes = {output.name: output.shape[1:] for output in component.outputs}
-    posterior = MEAN in shapes and shapes.get(LOG_VARIANCE) == shapes[MEAN]
-    prior = next(
-        (
-            p
-            for p in manifest.priors
-            if isinstance(p, NormalPrior) and p.shape == shapes.get(MEAN if posterior else p.name)
-        ),
-        None,
-    )
-    if prior is None:
-        told = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-        raise InputError(
-            f"the encoder of {manifest.name} gives {told}, expected {MEAN} and {LOG_VARIANCE} of a "
-            f"normal prior's shape, or an output of its name"
-        )
-    image = component.inputs[0]
-    shape = image.shape[1:]
-    if len(component.inputs) != 1 or len(shape) != 3 or manifest.output.range is None:
-        wants = ", ".join(f"{i.name} {i.shape}" for i in component.inputs)
-        raise InputError(f"the encoder of {manifest.name} takes {wants}, expected one image")
-    return EncoderSpec(
-        component=component.name,
-        image=image.name,
-        shape=shape,  # type: ignore[arg-type] # only the batch is symbolic
-        range=manifest.output.range,
-        prior=prior,
-        posterior=posterior,
-        bounds=manifest.batch,
-    )
 
 
 class Encoder(Closing):
@@ -248,7 +180,9 @@ def reconstruct(
     """
     latent = find_encoder(sampler.manifest).prior.name
     if any(name.partition("[")[0] == latent for name in conditions or ()):
-        raise InputError(f"{latent!r} is the encoding, it cannot be set", fix="genx traverse")
+        raise InputError(
+            f"{latent!r} is the encoding, it cannot be set", fix="genx traverse moves its values"
+        )
     latents = LatentSource(sampler.manifest.priors, seed, conditions=conditions)
     return _decode(sampler, encodings, latents, latent, seed)
 

@@ -21,15 +21,16 @@ def encode_gif(frames: NDArray[np.uint8], *, milliseconds: int = 100) -> bytes:
         milliseconds: that each frame stays.
 
     Raises:
-        OutputError: Pillow is not installed, or the frames are not grey or RGB.
+        OutputError: Pillow is not installed, or the frames are not grey or RGB of 8 bits.
     """
     try:
         from PIL import Image
     except ImportError as err:
         raise OutputError("a GIF needs Pillow", fix="pip install pillow, or write a .png") from err
-    if frames.shape[3] not in (1, 3):
+    if frames.shape[3] not in (1, 3) or frames.dtype != np.uint8:
         raise OutputError(
-            f"a GIF holds grey or RGB, these frames have {frames.shape[3]} channels",
+            f"a GIF holds grey or RGB of 8 bits, these frames have {frames.shape[3]} channels of "
+            f"{frames.dtype.itemsize * 8}",
             fix="write a .png",
         )
     images = [Image.fromarray(f[:, :, 0] if f.shape[2] == 1 else f) for f in frames]

@@ -10,9 +10,10 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from genx_runtimes.encoding import EncoderSpec, Floats
+from genx_runtimes.encoder_spec import EncoderSpec
+from genx_runtimes.encoding import Floats
 from genx_runtimes.errors import InputError
-from genx_runtimes.pictures import list_pictures, read_picture
+from genx_runtimes.pictures import CHANNELS, list_pictures, read_picture
 from genx_runtimes.session import Array
 
 
@@ -40,7 +41,8 @@ def find_images(paths: Sequence[Path], spec: EncoderSpec) -> list[ImageInput]:
         spec: of the encoder that they are for.
 
     Raises:
-        InputError: there is no such file, a folder without pictures, or no such array.
+        InputError: there is no such file, a folder without pictures, or no such array; pictures
+            for a model of other channels than a picture has.
     """
     found: list[ImageInput] = []
     for path in paths:
@@ -56,6 +58,11 @@ def find_images(paths: Sequence[Path], spec: EncoderSpec) -> list[ImageInput]:
             ]
         else:
             found.append(ImageInput(name=str(path), path=path))
+    if spec.shape[0] not in CHANNELS and any(image.values is None for image in found):
+        raise InputError(
+            f"the model takes images of {spec.shape[0]} channels, a picture has 1, 3 or 4",
+            fix="give an array: NAME.npy of (N, C, H, W)",
+        )
     return found
 
 
@@ -128,7 +135,10 @@ def _load(path: Path, spec: EncoderSpec) -> Array:
         raise InputError(f"{path} cannot be read as an array: {err}") from err
     array = arrays.get(spec.image) if len(arrays) > 1 else next(iter(arrays.values()), None)
     if array is None:
-        raise InputError(f"{path} has {', '.join(arrays) or 'no array'}, expected {spec.image!r}")
+        raise InputError(
+            f"{path} has {', '.join(arrays) or 'no array'}, expected {spec.image!r}",
+            fix="give pictures, or an array of images",
+        )
     if array.ndim != 4 or array.shape[1:] != spec.shape or not len(array):
         expected = ", ".join(map(str, spec.shape))
         raise InputError(f"{path} has shape {array.shape}, expected (N, {expected})")

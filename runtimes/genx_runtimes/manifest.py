@@ -179,6 +179,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """Return the component called `name`; `decode_manifest` made sure of those referred to."""
         return next(c for c in self.components if c.name == name)
 
+    def sample_spec(self) -> TensorSpec:
+        """Return the graph output that is the sample, of a bundle that samples in one pass."""
+        outputs = self.component(self.sampler.components[0]).outputs
+        return next(t for t in outputs if t.name == self.output.name)
+
 
 class _Kind(msgspec.Struct, frozen=True, kw_only=True):
     kind: str

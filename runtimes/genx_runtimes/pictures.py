@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+CHANNELS = (1, 3, 4)  # that a picture is read as: grey, RGB, RGBA
 # Formats whose further frames are previews of the first one, not an animation.
 _PREVIEWS = ("MPO",)
 _MODES = {"1": "L", "L": "L", "LA": "LA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA"}

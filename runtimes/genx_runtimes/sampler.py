@@ -120,12 +120,7 @@ class Sampler(Closing):
         """
         check_indices(start, n)
         size = self._check_batch(batch, n)
-        latents = LatentSource(
-            self._loop.accept(self._model, options),
-            seed,
-            conditions=conditions,
-            truncation=truncation,
-        )
+        latents = self._open_latents(seed, conditions, truncation, options)
         ranges = (
             range(first, min(first + size, start + n)) for first in range(start, start + n, size)
         )
@@ -149,10 +144,8 @@ class Sampler(Closing):
         """
         check_indices(start, n)
         self._check_batch(n, n)
-        priors = self._loop.accept(self._model, options)
         indices = range(start, start + n)
-        latents = LatentSource(priors, seed, conditions=conditions, truncation=truncation)
-        feeds = latents.draw(indices)
+        feeds = self._open_latents(seed, conditions, truncation, options).draw(indices)
         draw = Draw(seed=seed, indices=indices, feeds=feeds, watched=True)
         steps = self._loop.steps(self._model, draw, options)
         return (self._wrap(draw, output) for output in steps)
@@ -178,12 +171,7 @@ class Sampler(Closing):
         check_indices(a, 1)
         check_indices(b, 1)
         size = self._check_batch(batch, n)
-        latents = LatentSource(
-            self._loop.accept(self._model, options),
-            seed,
-            conditions=conditions,
-            truncation=truncation,
-        )
+        latents = self._open_latents(seed, conditions, truncation, options)
         weights = [step / (n - 1) for step in range(n)]
         return self._run(
             (
@@ -213,6 +201,17 @@ class Sampler(Closing):
             BackendError: the engine failed.
         """
         return self._run(draws, options, count=True)
+
+    def _open_latents(
+        self,
+        seed: int,
+        conditions: Mapping[str, ConditionValue] | None,
+        truncation: float | None,
+        options: SamplingOptions,
+    ) -> LatentSource:
+        """Return what draws the inputs, of the priors as the loop has them under the options."""
+        priors = self._loop.accept(self._model, options)
+        return LatentSource(priors, seed, conditions=conditions, truncation=truncation)
 
     def _run(
         self, draws: Iterable[Draw], options: SamplingOptions, *, count: bool = False

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
+from genx_runtimes.conditions import ConditionValue
 from genx_runtimes.errors import InputError
 from genx_runtimes.manifest import Manifest
 from genx_runtimes.pictures import (
     Picture,
+    Pixels,
     enlarge_alpha,
     list_pictures,
     read_picture,
     write_picture,
 )
 from genx_runtimes.translate import Translator, check_translates
-from genx_runtimes.writing import make_folder, write_whole
+from genx_runtimes.writing import check_free, make_folder, write_whole
 
 _ENDING = ".png"
 
@@ -77,7 +80,9 @@ def plan_files(manifest: Manifest, inputs: Sequence[Path], target: Path, *, forc
         else:
             sources.append(path)
     into_folder = target.suffix == "" or target.is_dir()
-    if not into_folder:
+    if into_folder:
+        check_free(target, force=True, folder=True)
+    else:
         _check_file(target, sources, inputs, force=force)
     names = [source.stem + _ENDING for source in sources] if into_folder else [target.name]
     for index, name in enumerate(names):
@@ -87,10 +92,8 @@ def plan_files(manifest: Manifest, inputs: Sequence[Path], target: Path, *, forc
                 f"{first} and {sources[index]} would both become {name}",
                 fix="translate them into different folders",
             )
-        if into_folder and (target / name).exists() and not force:
-            raise InputError(f"{target / name} exists already", fix="--force replaces it")
-    if into_folder and target.exists() and not target.is_dir():
-        raise InputError(f"{target} is a file", fix="choose another name with -o")
+        if into_folder:
+            check_free(target / name, force=force)
     jobs = tuple(
         Job(source=source, name=name, size=_measure(source, manifest))
         for source, name in zip(sources, names, strict=True)
@@ -99,7 +102,12 @@ def plan_files(manifest: Manifest, inputs: Sequence[Path], target: Path, *, forc
 
 
 def run_plan(
-    translator: Translator, plan: Plan, *, seed: int = 0, progress: Callable[[int], None]
+    translator: Translator,
+    plan: Plan,
+    *,
+    seed: int = 0,
+    conditions: Mapping[str, ConditionValue] | None = None,
+    progress: Callable[[int], None],
 ) -> list[str]:
     """Translate the pictures; return the files that were written, all of them or none.
 
@@ -107,31 +115,35 @@ def run_plan(
         translator: of the bundle that was planned for.
         plan: what to do.
         seed: of the model's priors; picture `i` of the plan takes sample `i`.
+        conditions: what of them is fixed instead, see `conditions.py`.
         progress: called with the number of tiles that have been done since the last call.
 
     Raises:
-        InputError: a picture was changed since it was planned.
+        InputError: a condition is wrong, or a picture was changed since it was planned.
         OutputError: a file cannot be written.
     """
+
+    def write(file: BinaryIO, index: int) -> None:
+        before = read_picture(plan.jobs[index].source, translator.spec.tile[0])
+        pixels = translator.translate(
+            before.pixels, seed=seed, index=index, conditions=conditions, progress=progress
+        )
+        write_picture(file, _complete(pixels, before, translator.spec.scale))
+
     if not plan.into_folder:
         with write_whole(plan.target) as file:
-            write_picture(file, _translate(translator, plan.jobs[0], 0, seed, progress))
+            write(file, 0)
         return [str(plan.target)]
     with make_folder(plan.target) as folder:
         for index, job in enumerate(plan.jobs):
             with (folder / job.name).open("xb") as file:
-                write_picture(file, _translate(translator, job, index, seed, progress))
+                write(file, index)
     return [str(plan.target / job.name) for job in plan.jobs]
 
 
-def _translate(
-    translator: Translator, job: Job, index: int, seed: int, progress: Callable[[int], None]
-) -> Picture:
-    before = read_picture(job.source, translator.spec.tile[0])
-    pixels = translator.translate(before.pixels, seed=seed, index=index, progress=progress)
-    alpha = before.alpha
-    if alpha is not None:
-        alpha = enlarge_alpha(alpha, translator.spec.scale)
+def _complete(pixels: Pixels, before: Picture, scale: int) -> Picture:
+    """Return what was made of a picture, with what of it stays as it was."""
+    alpha = None if before.alpha is None else enlarge_alpha(before.alpha, scale)
     same = pixels.shape[2] == before.pixels.shape[2]
     return Picture(pixels=pixels, alpha=alpha, profile=before.profile if same else None)
 
@@ -149,20 +161,14 @@ def _check_file(
             f"{len(sources)} pictures do not fit into {target}",
             fix=f"give a folder: -o {target.with_suffix('')}",
         )
-    if target.exists() and not force:
-        raise InputError(f"{target} exists already", fix="--force replaces it")
+    check_free(target, force=force)
 
 
 def _measure(path: Path, manifest: Manifest) -> tuple[int, int]:
     """Return rows and columns of a picture that can be translated."""
     spec = check_translates(manifest)
     picture = read_picture(path, spec.tile[0])
-    (made,) = (
-        t.shape[1]
-        for t in manifest.component(spec.component).outputs
-        if t.name == manifest.output.name
-    )
-    if picture.alpha is not None and made == 4:
+    if picture.alpha is not None and manifest.sample_spec().shape[1] == 4:
         raise InputError(f"{path} has alpha, and the model makes its own", fix="save it without")
     height, width, _ = picture.pixels.shape
     return height, width

@@ -24,8 +24,10 @@ from genx_runtimes.sampler import Batch, Sampler, check_batch
 from genx_runtimes.samplers.loop import Draw
 from genx_runtimes.session import Array
 
-_Continuous = NormalPrior | UniformPrior | ConstantPrior
+Continuous = NormalPrior | UniformPrior | ConstantPrior
 REACH = 3.0  # standard deviations of a normal prior to either side
+MAX_ROWS = 128  # of 64 pixels a picture is 8,448 high, and few viewers show more than twice that
+FEW_DIMS = "0,1,2,3,4,5,6,7"  # where all are too many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +36,21 @@ class Traversal:
 
     Args:
         prior: the name of the latent or code.
+        shape: of one sample of it.
         dims: its values that move one after the other, counted in C order: the rows.
         values: that each of them takes: the columns.
     """
 
     prior: str
+    shape: tuple[int, ...]
     dims: tuple[int, ...]
     values: tuple[float, ...]
+
+    def name(self, dim: int) -> str:
+        """Return one of its values as a condition names it: `z[3]`, see `conditions.py`."""
+        if not self.shape:
+            return self.prior
+        return f"{self.prior}[{','.join(map(str, np.unravel_index(dim, self.shape)))}]"
 
 
 def plan_traversal(
@@ -57,13 +67,13 @@ def plan_traversal(
     Args:
         manifest: the bundle's.
         prior: a name; None takes the first normal prior, or else the first continuous one.
-        dims: which of its values move; None moves each.
+        dims: which of its values move, `MAX_ROWS` of them at most; None moves each.
         low: the first value; None is -3 of a normal prior, and the lower bound of others.
         high: the last value; None is 3, or the upper bound.
         steps: values from `low` to `high`, 2 or more.
 
     Raises:
-        InputError: no such prior or value, a class, bounds that the prior excludes.
+        InputError: no such prior or value, too many, a class, bounds that the prior excludes.
     """
     found = _find_prior(manifest, prior)
     ends = (-REACH, REACH) if isinstance(found, NormalPrior) else (found.low, found.high)
@@ -77,24 +87,40 @@ def plan_traversal(
         )
     if steps < 2:
         raise InputError(f"steps is {steps}, expected 2 or more")
-    size = int(np.prod(found.shape, dtype=int))
+    size = count_values(found)
     rows = tuple(range(size) if dims is None else dims)
     for dim in rows:
         if not 0 <= dim < size:
             raise InputError(f"{found.name!r} has no value {dim}", fix=f"it has 0 to {size - 1}")
     if not rows:
         raise InputError("dims is empty, expected one or more")
+    if len(rows) > MAX_ROWS:
+        raise InputError(
+            f"{len(rows)} values of {found.name!r} would move, a row each, expected {MAX_ROWS} "
+            f"or fewer",
+            fix=f"choose which: --dims {FEW_DIMS}",
+        )
     values = tuple(float(v) for v in np.linspace(first, last, steps))
-    return Traversal(prior=found.name, dims=rows, values=values)
+    return Traversal(prior=found.name, shape=found.shape, dims=rows, values=values)
 
 
-def _find_prior(manifest: Manifest, name: str | None) -> _Continuous:
+def list_movable(manifest: Manifest) -> list[Continuous]:
+    """Return the priors that have continuous values."""
+    return [p for p in manifest.priors if not isinstance(p, CategoricalPrior)]
+
+
+def count_values(prior: Continuous) -> int:
+    """Return how many values a sample of a prior has."""
+    return int(np.prod(prior.shape, dtype=int))
+
+
+def _find_prior(manifest: Manifest, name: str | None) -> Continuous:
     if manifest.sampler.kind != "feedforward":
         raise InputError(
-            f"{manifest.name} samples in a loop ({manifest.sampler.kind}), a traversal needs a "
-            f"bundle that samples in one pass"
+            f"the sampler of {manifest.name} is {manifest.sampler.kind!r}, a traversal needs a "
+            f"bundle that samples in one pass: 'feedforward'"
         )
-    continuous = [p for p in manifest.priors if not isinstance(p, CategoricalPrior)]
+    continuous = list_movable(manifest)
     names = [p.name for p in continuous]
     if name is None:
         continuous.sort(key=lambda p: not isinstance(p, NormalPrior))  # stable: the first normal

@@ -10,7 +10,40 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from genx_runtimes.errors import GenxError, OutputError
+from genx_runtimes.errors import GenxError, InputError, OutputError
+
+TERMINAL = Path("-")
+
+
+def check_free(path: Path, *, force: bool, folder: bool | None = False) -> None:
+    """Refuse a place where something else is, before any work is done.
+
+    Args:
+        path: of what is going to be written.
+        force: whether what is there may be replaced.
+        folder: whether it is going to be a folder; None: either.
+
+    Raises:
+        InputError: a file is where a folder is to be, or the reverse; or it exists, without force;
+            or it is `-`, the terminal.
+    """
+    if path == TERMINAL:
+        raise InputError(f"{TERMINAL} is the terminal, which is for text", fix="name a file")
+    if not path.exists():
+        return
+    if folder is not None and path.is_dir() != folder:
+        what = "a folder" if path.is_dir() else "a file"
+        raise InputError(f"{path} is {what}", fix="choose another name")
+    if not force:
+        raise InputError(f"{path} exists already", fix="--force replaces it")
+
+
+def check_file(path: Path, ending: str, *, force: bool) -> None:
+    """Refuse a file of another ending, or where something is; see `check_free`."""
+    if path.suffix != ending:
+        got = f"ends in {path.suffix!r}" if path.suffix else "has no ending"
+        raise InputError(f"{path} {got}", fix=f"write NAME{ending}")
+    check_free(path, force=force)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -18,6 +19,8 @@ from genx_cli.app import app
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
 SOURCES = [str(ROOT / folder) for folder in ("gen_export", "cli", "runtimes")]
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (3, 8, 8)).astype(np.uint8)
 
 MODELS = '''
 import torch
@@ -151,6 +154,26 @@ def models(tmp_path: Path) -> Path:
 def tiny() -> Path:
     """Z (8,), label of circle, square, star, wave -> image (1, 8, 8)."""
     return DATA / "tiny.genx"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """The three pictures of `PIXELS`, a.png, b.png and c.png, in a folder."""
+    from PIL import Image
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, pixels in zip("abc", PIXELS, strict=True):
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VAE whose decoder takes a label as well."""
+    from tests.kinds import make_vae
+
+    return make_vae("labelled", tmp_path_factory.mktemp("labelled"))
 
 
 def start(folder: Path, *arguments: object, **environment: str) -> subprocess.Popen[str]:

@@ -1,4 +1,4 @@
-"""`genx encode`, `reconstruct` and `traverse`, on the tiny VAE of 8x8 pictures."""
+"""`genx encode` and `reconstruct`, on the tiny VAE of 8x8 pictures."""
 
 from __future__ import annotations
 
@@ -8,24 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.conftest import DATA, Run, list_files
+from tests.cli.conftest import DATA, PIXELS, Run, list_files
+from tests.cli.test_next_steps import follow
 
 from genx_runtimes import open_bundle
 from genx_runtimes.encoding import reconstruct
 
 VAE = DATA / "tiny_vae.genx"
-PIXELS = np.random.default_rng(0).integers(0, 256, (3, 8, 8)).astype(np.uint8)
 VALUES = (PIXELS[:, None] / 255).astype(np.float32)
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    """Three pictures a.png, b.png and c.png in a folder."""
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for name, pixels in zip("abc", PIXELS, strict=True):
-        Image.fromarray(pixels).save(folder / f"{name}.png")
-    return folder
 
 
 def test_latents_of_pictures_and_of_arrays_are_the_same(
@@ -77,40 +67,19 @@ def test_originals_stand_next_to_their_reconstructions(
     assert result["inputs"] == ["in/a.png", "in/b.png", "in/c.png"]
 
 
-def test_a_traversal_as_grid_and_as_gif(genx: Run, pictures: Path, tmp_path: Path) -> None:
-    options = ("--dims", "0,3", "--steps", 5)
-    done = genx("traverse", VAE, "in/b.png", "-o", "t.png", *options)
+def test_what_else_feeds_the_decoder_is_fixed(
+    genx: Run, pictures: Path, tmp_path: Path, labelled: Path
+) -> None:
+    done = genx("reconstruct", labelled, "in", "-o", "r.npy", "--set", "label=2")
     assert done.code == 0
-    assert done.out.splitlines()[:2] == [
-        "wrote t.png: 2 values of z, each in 5 steps from -3 to 3",
-        "  around in/b.png",
-    ]
-    with open_bundle(VAE).encoder() as encoder, open_bundle(VAE).sampler() as sampler:
-        mean = next(encoder.encode(VALUES[1:2])).z
-        z = mean.repeat(10, axis=0)
-        z[:5, 0] = z[5:, 3] = np.linspace(-3, 3, 5)
-        pixels = np.rint(sampler.session.run({"z": z})["image"] * 255)[:, 0]
-    with Image.open(tmp_path / "t.png") as image:
-        assert image.size == (48, 18)
-        grid = np.asarray(image)
-    assert np.abs(grid[10:18, 40:48] - pixels[9]).max() <= 1
-    assert genx("traverse", VAE, "in/b.png", "-o", "t.gif", *options).code == 0
-    with Image.open(tmp_path / "t.gif") as image:
-        assert (image.n_frames, image.size) == (8, (18, 8))  # there, and back without the ends
-        image.seek(4)
-        assert np.array_equal(np.asarray(image.convert("L"))[:, 10:], grid[10:18, 40:48])
-
-
-def test_a_traversal_of_a_code_around_a_sample(genx: Run, tmp_path: Path) -> None:
-    codes = DATA / "tiny_codes.genx"
-    options = ("--set", "category=2", "--steps", 3, "--index", 4)
-    done = genx("traverse", codes, "-o", "c.npy", "--dims", "1", *options)
-    assert "  around sample 4 of seed 0" in done.out
-    with open_bundle(codes).sampler() as sampler:
-        for row, value in zip(np.load(tmp_path / "c.npy"), (-1, 0, 1), strict=True):
-            conditions = {"category": 2, "style[1]": value}
-            expected = next(sampler.sample(1, start=4, conditions=conditions)).output[0]
-            assert np.abs(row - expected).max() < 1e-6
+    with open_bundle(labelled).encoder() as encoder, open_bundle(labelled).sampler() as sampler:
+        made = reconstruct(sampler, encoder.encode(VALUES), conditions={"label": 2})
+        ((_, expected),) = made
+        ((_, drawn),) = reconstruct(sampler, encoder.encode(VALUES))
+    assert np.array_equal(np.load(tmp_path / "r.npy"), expected.output)
+    assert np.abs(drawn.output - expected.output).max() > 0.01
+    line = follow(genx, done)
+    assert line.endswith("in/a.png --set label=2 -o traversal.png")
 
 
 def test_a_picture_of_another_size_is_fitted_only_if_asked(
@@ -130,6 +99,9 @@ def test_a_picture_of_another_size_is_fitted_only_if_asked(
     with open_bundle(VAE).encoder() as encoder:
         expected = next(encoder.encode(np.full((1, 1, 8, 8), 200 / 255, np.float32))).z
     assert np.abs(np.load(tmp_path / "w.npz")["mean"] - expected).max() < 1e-6
+    assert follow(genx, done).endswith("wide.png --fit -o traversal.png")
+    done = genx("reconstruct", VAE, "wide.png", "-o", "w.png", "--fit")
+    assert " wide.png --fit -o traversal.png" in done.out
 
 
 @pytest.mark.parametrize(
@@ -137,23 +109,22 @@ def test_a_picture_of_another_size_is_fitted_only_if_asked(
     [
         (("encode", VAE, "no.png", "-o", "x.npz"), "there is no file no.png"),
         (("encode", VAE, "bad.png", "-o", "x.npz"), "bad.png cannot be read as a picture"),
+        (("encode", "in/a.png", "in/a.png", "-o", "x.npz"), "in/a.png is no bundle: it is neither"),
+        (("encode", VAE, "two.npz", "-o", "x.npz"), "has mean, z, expected 'image'; give pictures"),
         (("encode", VAE, "clear.png", "-o", "x.npz"), "clear.png is transparent in places"),
         (("encode", VAE, "bad.npy", "-o", "x.npz"), "bad.npy cannot be read as an array"),
         (("encode", VAE, "flat.npy", "-o", "x.npz"), "flat.npy has shape (8, 8), expected (N, 1,"),
         (("encode", VAE, "in", "-o", "x.png"), "x.png ends in '.png'; write NAME.npz"),
+        (("encode", VAE, "in", "-o", "x"), "x has no ending; write NAME.npz"),
+        (("encode", VAE, "in", "-o", "kept.npz", "--set", "z=1"), "no such option: --set"),
         (("encode", VAE, "in", "-o", "kept.npz"), "kept.npz exists already; --force replaces it"),
         (("encode", VAE, "in", "-o", "x.npz", "--batch", 17), "batch is 17, this bundle takes"),
         (("encode", DATA / "tiny.genx", "in", "-o", "x.npz"), "tiny has no encoder, its family"),
         (("reconstruct", DATA / "tiny.genx", "in", "-o", "x.png"), "tiny has no encoder"),
         (("reconstruct", VAE, "in", "-o", "x.png", "--columns", 0), "--columns is 0, expected 1"),
         (("reconstruct", VAE, "in", "-o", "x.jpg"), "x.jpg ends in '.jpg'"),
-        (("traverse", DATA / "tiny.genx", "in/a.png", "-o", "x.png"), "tiny has no encoder"),
-        (("traverse", VAE, "in", "-o", "x.png"), "in has 3 images, a traversal starts from one"),
-        (("traverse", VAE, "-o", "x.png", "--dims", "4"), "'z' has no value 4; it has 0 to 3"),
-        (("traverse", VAE, "-o", "x.png", "--dims", "a"), "--dims 'a' is not I,I,..."),
-        (("traverse", VAE, "-o", "x.png", "--prior", "label"), "unknown prior 'label'"),
-        (("traverse", VAE, "in/a.png", "-o", "x.png", "--set", "z[0]=1"), "--set z has no mean"),
-        (("traverse", DATA / "tiny_codes.genx", "-o", "x.gif"), "is a tensor, not an image"),
+        (("reconstruct", VAE, "in", "-o", "x.png", "--set", "z=1"), "'z' is the encoding"),
+        (("reconstruct", VAE, "in", "-o", "x.png", "--set", "a=1"), "unknown condition 'a'"),
     ],
 )
 def test_wrong_arguments(
@@ -163,11 +134,12 @@ def test_wrong_arguments(
     (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY nothing")
     (tmp_path / "kept.npz").write_text("mine")
     np.save(tmp_path / "flat.npy", VALUES[0, 0])
+    np.savez(tmp_path / "two.npz", mean=np.zeros(4), z=np.zeros(4))
     alpha = np.full((8, 8), 128, np.uint8)
     Image.fromarray(np.dstack([PIXELS[0], alpha])).save(tmp_path / "clear.png")
     before = list_files(tmp_path)
     done = genx(*arguments)
-    assert done.code == 2
+    assert done.code == (1 if "is no bundle" in message else 2)
     assert done.err.startswith("error: ")
     assert message in done.err
     assert len(done.err.splitlines()) == 1

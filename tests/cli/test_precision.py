@@ -126,6 +126,8 @@ def test_verify_draws_the_variants_side_by_side(genx: Run, int8: Path) -> None:
         "error: compare.png exists already; --force replaces it",
     )
     assert genx("verify", int8, "--picture", "compare.jpg").code == 2
+    Path("folder.png").mkdir()
+    assert "folder.png is a folder" in genx("verify", int8, "--picture", "folder.png").err
 
 
 def test_auto_is_explained(genx: Run, int8: Path) -> None:

@@ -104,7 +104,8 @@ def test_json_and_quiet(genx: Run, tiny: Path) -> None:
         (("--truncation", 0), 2, "error: truncation is 0.0, expected 0.01 or more"),
         (("--interpolate", "1-2"), 2, "error: --interpolate '1-2' is not A:B; --interpolate 0:5"),
         (("--interpolate", "1:2", "--start", 3), 2, "error: --start has no meaning with --interp"),
-        (("--columns", 0), 2, "error: --columns 0 needs 1 or more"),
+        (("--columns", 3, "-o", "x.npy"), 2, "error: --columns is for a grid; -o grid.png, or"),
+        (("--columns", 0), 2, "error: --columns is 0, expected 1 or more"),
         (("--threads", 0), 2, "error: threads is 0, expected 1 or more"),
         (("--precision", "int8"), 2, "error: the bundle has no precision 'int8'; there is: fp32"),
         (
@@ -168,7 +169,7 @@ def test_force_replaces_and_only_what_is_named(genx: Run, tiny: Path, tmp_path: 
     assert list_files(tmp_path / "out") == {"mine.txt", "000000.png", "000001.png"}
     (tmp_path / "file").write_text("mine")
     done = genx("sample", tiny, "-n", 2, "-o", "file", "--force")
-    assert done.err == "error: file is a file; choose another name with -o\n"
+    assert done.err == "error: file is a file; choose another name\n"
     assert (tmp_path / "file").read_text() == "mine"
 
 

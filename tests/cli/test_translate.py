@@ -29,6 +29,25 @@ class Repeat(nn.Module):
         return self.up(1 - image)
 
 
+class Shade(Repeat):
+    """The same, as dark as its label says, and drawn where nobody does."""
+
+    def forward(self, image, shade):
+        return super().forward(image) * (shade / 4).reshape(-1, 1, 1, 1)
+
+
+def make_shaded():
+    spec = make()
+    return ModelSpec(
+        module=Shade(),
+        family="translator",
+        name="shaded",
+        priors={"shade": "categorical:5"},
+        output=spec.output,
+        sampler=spec.sampler,
+    )
+
+
 def make():
     sampler = {"image": "image", "tile": [3, 8, 8], "range": [0.0, 1.0], "overlap": 4, "scale": 2}
     output = "inverted=image:0..1"
@@ -48,6 +67,14 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "invert_model.py").write_text(MODEL)
     export(f"{folder / 'invert_model.py'}:make", folder / "invert.genx")
     return folder / "invert.genx"
+
+
+@pytest.fixture(scope="module")
+def shaded(bundle: Path) -> Path:
+    from genx_export import export
+
+    export(f"{bundle.parent / 'invert_model.py'}:make_shaded", bundle.parent / "shaded.genx")
+    return bundle.parent / "shaded.genx"
 
 
 @pytest.fixture
@@ -108,6 +135,25 @@ def test_a_folder(genx: Run, bundle: Path, photos: Path, tmp_path: Path) -> None
     assert (tmp_path / "out" / "mine.txt").read_text() == "stays"
 
 
+def test_what_the_model_is_told_besides(
+    genx: Run, shaded: Path, photos: Path, tmp_path: Path
+) -> None:
+    picture = photos / "colour.png"
+    assert genx("translate", shaded, picture, "-o", "x.png", "--set", "shade=2").code == 0
+    expected = np.rint(_invert(COLOUR) / 2).astype(int)
+    assert np.abs(_read(tmp_path / "x.png") - expected).max() <= 1
+    assert genx("translate", shaded, photos, "-o", "all", "--set", "shade=balanced").code == 0
+    assert not _read(tmp_path / "all" / "clear.png")[:, :, :3].any(), "the first picture, class 0"
+    expected = np.rint(_invert(COLOUR) / 4).astype(int)
+    assert np.abs(_read(tmp_path / "all" / "colour.png") - expected).max() <= 1
+    before = list_files(tmp_path)
+    for text, message in (("shade=9", "no class '9'"), ("shad=1", "did you mean 'shade'?")):
+        done = genx("translate", shaded, photos, "-o", "more", "--set", text)
+        assert done.code == 2
+        assert message in done.err
+    assert list_files(tmp_path) == before
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -139,6 +185,7 @@ def test_one_bad_picture_and_nothing_is_written(
         (("photos/none.png", "-o", "x.png"), "there is no file photos/none.png"),
         (("photos/more", "-o", "x"), "photos/more holds no picture"),
         (("photos", "-o", "x.png"), "3 pictures do not fit into x.png; give a folder: -o x"),
+        (("photos/colour.png", "-o", "-"), "- is the terminal, which is for text; name a file"),
         (("photos/colour.png", "-o", "x.jpg"), "results are PNG files; -o x.png, or a folder"),
         (("photos/colour.png", "-o", "photos/notes.txt"), "ends in '.txt'"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -10,8 +11,10 @@ import pytest
 
 from genx_runtimes import open_bundle
 from genx_runtimes.bundle import Bundle
-from genx_runtimes.encoding import Encoder, Encoding, draw_noise, find_encoder, reconstruct
+from genx_runtimes.encoder_spec import find_encoder
+from genx_runtimes.encoding import Encoder, Encoding, draw_noise, reconstruct
 from genx_runtimes.errors import InputError
+from genx_runtimes.image_inputs import find_images
 from genx_runtimes.manifest import BatchBounds
 from genx_runtimes.noise import NoiseStream
 from genx_runtimes.session import Array
@@ -122,6 +125,51 @@ def test_bundles_without_an_encoder(tiny_bundle: Path, vae: Bundle) -> None:
     single = msgspec.structs.replace(encoder, outputs=encoder.outputs[:1])
     with pytest.raises(InputError, match=r"gives mean \(4,\), expected mean and log_variance"):
         find_encoder(msgspec.structs.replace(manifest, components=(decoder, single)))
+
+
+@pytest.mark.parametrize(
+    ("taken", "made", "layout", "message"),
+    [
+        ((1, 8, 8), (3, 8, 8), "NCHW", r"takes image \(1, 8, 8\), its decoder makes image \(3, 8"),
+        ((1, 8, 8), (1, 16, 16), "NCHW", r"makes image \(1, 16, 16\), expected images of one"),
+        ((1, 8, 8), (8, 8), "NHW", r"makes image \(8, 8\), expected images of one shape"),
+        ((8, 8), (8, 8), "NHW", r"takes image \(8, 8\), its decoder makes image \(8, 8\), expe"),
+    ],
+)
+def test_an_encoder_that_takes_no_image_of_the_decoder_s(
+    vae: Bundle, taken: tuple[int, ...], made: tuple[int, ...], layout: str, message: str
+) -> None:
+    change = msgspec.structs.replace
+    decoder, encoder = vae.manifest.components
+    image, output = encoder.inputs[0], decoder.outputs[0]
+    manifest = change(
+        vae.manifest,
+        output=change(vae.manifest.output, layout=layout),
+        components=(
+            change(decoder, outputs=(change(output, shape=("batch", *made)),)),
+            change(encoder, inputs=(change(image, shape=("batch", *taken)),)),
+        ),
+    )
+    with pytest.raises(InputError, match=message):
+        find_encoder(manifest)
+
+
+def test_an_encoder_without_a_decoder_of_one_pass(vae: Bundle) -> None:
+    loop = open_bundle(DATA / "tiny_diffusion.genx").manifest.sampler
+    with pytest.raises(InputError, match="sampler of tiny_vae is 'diffusion', an encoder"):
+        find_encoder(msgspec.structs.replace(vae.manifest, sampler=loop))
+    audio = msgspec.structs.replace(vae.manifest.output, kind="audio")
+    with pytest.raises(InputError, match="decoder makes audio, expected one image and an image"):
+        find_encoder(msgspec.structs.replace(vae.manifest, output=audio))
+
+
+def test_pictures_for_a_model_of_other_channels(vae: Bundle, tmp_path: Path) -> None:
+    spec = replace(find_encoder(vae.manifest), shape=(2, 8, 8))
+    (tmp_path / "x.png").write_bytes(b"")
+    with pytest.raises(InputError, match="takes images of 2 channels, a picture has 1, 3 or 4"):
+        find_images([tmp_path / "x.png"], spec)
+    np.save(tmp_path / "x.npy", np.zeros((3, 2, 8, 8), np.float32))
+    assert len(find_images([tmp_path / "x.npy"], spec)) == 3
 
 
 class Exact:

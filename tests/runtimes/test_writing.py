@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from genx_runtimes.errors import OutputError
-from genx_runtimes.writing import make_folder, write_whole
+from genx_runtimes.errors import InputError, OutputError
+from genx_runtimes.writing import check_file, check_free, make_folder, write_whole
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
@@ -19,6 +19,28 @@ def test_whole_files(tmp_path: Path) -> None:
             file.write(text)
         assert (tmp_path / "x").read_bytes() == text
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_places_that_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "file.png").write_bytes(b"")
+    (tmp_path / "folder.png").mkdir()
+    check_free(tmp_path / "new", force=False, folder=True)
+    for force in (False, True):
+        with pytest.raises(InputError, match=r"folder.png is a folder; choose another name"):
+            check_free(tmp_path / "folder.png", force=force)
+        with pytest.raises(InputError, match=r"file.png is a file; choose another name"):
+            check_free(tmp_path / "file.png", force=force, folder=True)
+    for name, folder in (("file.png", False), ("folder.png", True), ("folder.png", None)):
+        check_free(tmp_path / name, force=True, folder=folder)
+        with pytest.raises(InputError, match=r"png exists already; --force replaces it"):
+            check_free(tmp_path / name, force=False, folder=folder)
+
+
+def test_files_of_one_ending(tmp_path: Path) -> None:
+    check_file(tmp_path / "new.png", ".png", force=False)
+    for name, message in (("new.jpg", r"new.jpg ends in '.jpg'"), ("new", "new has no ending")):
+        with pytest.raises(InputError, match=rf"{message}; write NAME.png"):
+            check_file(tmp_path / name, ".png", force=True)
 
 
 @pytest.mark.parametrize(

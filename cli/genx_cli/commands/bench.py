@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from genx_cli.options import AllowFallback, Quiet, Threads
+from genx_cli.options import AllowFallback, Force, Quiet, Threads
 from genx_cli.sink import open_sink
 
 
@@ -62,7 +62,7 @@ def bench(  # noqa: PLR0913 - one parameter a flag
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as one HTML page.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    force: Force = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure latency and throughput of sampling; each contender runs in its own process.

@@ -7,28 +7,13 @@ from typing import Annotated
 
 import typer
 
-from genx_cli.image_options import (
-    Fit,
-    ImagePaths,
-    PosteriorSample,
-    Seed,
-    Start,
-    check_output,
-    open_images,
-)
-from genx_cli.options import (
-    AllowFallback,
-    AsJson,
-    BackendName,
-    BundlePath,
-    Precision,
-    Quiet,
-    Threads,
-)
+from genx_cli.engines import EngineChoice, settle_engine, warn_once
+from genx_cli.image_options import Fit, ImagePaths, PosteriorSample, Seed, Start, open_images
+from genx_cli.options import AsJson, BatchSize, BundlePath, Force, Quiet
 from genx_cli.sink import open_sink
 
 
-def encode(  # noqa: PLR0913 - one parameter a flag
+def encode(
     bundle: BundlePath,
     inputs: ImagePaths,
     output_path: Annotated[
@@ -38,48 +23,34 @@ def encode(  # noqa: PLR0913 - one parameter a flag
     seed: Seed = 0,
     start: Start = 0,
     fit: Fit = False,
-    batch: Annotated[
-        int | None, typer.Option(help="Images a pass; 16, or what the bundle allows.")
-    ] = None,
-    backend: BackendName = "onnxruntime",
-    precision: Precision = None,
-    threads: Threads = None,
-    allow_fallback: AllowFallback = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    batch: BatchSize = None,
+    *,
+    choice: EngineChoice,
+    force: Force = False,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Write the latents of images: mean and log_variance, and with --sample z."""
     import numpy as np
 
-    from genx_cli.engines import settle_engine, warn_once
-    from genx_cli.next_steps import choose_batch, quote
+    from genx_cli.next_steps import suggest_traversal
     from genx_runtimes.bundle import open_bundle
-    from genx_runtimes.writing import write_whole
+    from genx_runtimes.writing import check_file, write_whole
 
     sink = open_sink(json=json, quiet=quiet)
     opened = open_bundle(bundle)
     given = open_images(opened.manifest, inputs, fit=fit)
-    check_output(output_path, (".npz",), force=force)
-    size = batch if batch is not None else choose_batch(opened.manifest)
-    engine = settle_engine(
-        sink,
-        opened,
-        backend=backend,
-        precision=precision,
-        threads=threads,
-        batch=size,
-        allow_fallback=allow_fallback,
-    )
+    check_file(output_path, ".npz", force=force)
+    engine = settle_engine(sink, opened, choice, batch)
     with (
         write_whole(output_path) as file,
-        opened.encoder(
-            backend=engine.backend, precision=engine.precision, options=engine.options, batch=size
-        ) as encoder,
+        engine.open_encoder() as encoder,
         sink.progress(f"encoding with {opened.manifest.name}", len(given)) as progress,
     ):
         parts = []
-        for part in encoder.encode(given, sample=sample, seed=seed, start=start, batch=size):
+        for part in encoder.encode(
+            given, sample=sample, seed=seed, start=start, batch=engine.batch
+        ):
             parts.append(part.arrays(sample=sample))
             progress.advance(len(part.z))
         arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -88,7 +59,7 @@ def encode(  # noqa: PLR0913 - one parameter a flag
     latent = next(iter(arrays.values())).shape[1:]
     told = f"{', '.join(arrays)} of {len(given)} images, {'x'.join(map(str, latent))} values each"
     sink.say(f"wrote {output_path}: {told}" + (f", seed {seed}" if sample else ""))
-    sink.say(f"next: genx traverse {quote(bundle)}{given.first()} -o traversal.png")
+    sink.say(f"next: {suggest_traversal(bundle, opened.manifest, given.words())}")
     sink.finish(
         {
             "path": str(output_path),

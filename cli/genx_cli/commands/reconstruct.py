@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genx_cli.engines import EngineChoice, settle_engine, warn_once
 from genx_cli.image_options import Fit, ImagePaths, PosteriorSample, Seed, Start, open_images
 from genx_cli.options import (
-    AllowFallback,
     AsJson,
-    BackendName,
+    BatchSize,
     BundlePath,
-    Precision,
+    Conditions,
+    Force,
     Quiet,
-    Threads,
+    parse_conditions,
 )
 from genx_cli.sink import open_sink
 from genx_runtimes.errors import InputError
@@ -42,61 +43,46 @@ def reconstruct(  # noqa: PLR0913 - one parameter a flag
     sample: PosteriorSample = False,
     seed: Seed = 0,
     start: Start = 0,
+    condition: Conditions = None,
     fit: Fit = False,
     columns: Annotated[int | None, typer.Option(help="Pairs a row of the grid.")] = None,
-    batch: Annotated[
-        int | None, typer.Option(help="Images a pass; 16, or what the bundle allows.")
-    ] = None,
-    backend: BackendName = "onnxruntime",
-    precision: Precision = None,
-    threads: Threads = None,
-    allow_fallback: AllowFallback = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    batch: BatchSize = None,
+    *,
+    choice: EngineChoice,
+    force: Force = False,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Encode images and decode them again."""
-    from genx_cli.engines import settle_engine, warn_once
-    from genx_cli.next_steps import choose_batch, quote
+    from genx_cli.next_steps import suggest_traversal
     from genx_cli.writers import find_writer
     from genx_runtimes.bundle import open_bundle
     from genx_runtimes.encoding import reconstruct as run
 
     sink = open_sink(json=json, quiet=quiet)
+    conditions = parse_conditions(condition)
     opened = open_bundle(bundle)
     given = open_images(opened.manifest, inputs, fit=fit)
     paired = output_path.suffix == ".png"
     columns = _count_columns(len(given), columns) if paired else columns
     write = find_writer(output_path, opened.manifest.output, columns=columns, force=force)
-    size = batch if batch is not None else choose_batch(opened.manifest)
-    engine = settle_engine(
-        sink,
-        opened,
-        backend=backend,
-        precision=precision,
-        threads=threads,
-        batch=size,
-        allow_fallback=allow_fallback,
-    )
+    engine = settle_engine(sink, opened, choice, batch)
     errors: list[float] = []
     with (
-        opened.encoder(
-            backend=engine.backend, precision=engine.precision, options=engine.options, batch=size
-        ) as encoder,
-        opened.sampler(
-            backend=engine.backend, precision=engine.precision, options=engine.options, batch=size
-        ) as sampler,
+        engine.open_encoder() as encoder,
+        engine.open_sampler() as sampler,
         sink.progress(f"reconstructing with {opened.manifest.name}", len(given)) as progress,
     ):
-        encodings = encoder.encode(given, sample=sample, seed=seed, start=start, batch=size)
-        made = run(sampler, encodings, seed=seed)
+        encodings = encoder.encode(given, sample=sample, seed=seed, start=start, batch=engine.batch)
+        made = run(sampler, encodings, seed=seed, conditions=conditions)
         write(_lay_out(made, errors, progress.advance, paired=paired))
     notes = warn_once(sink, [*engine.notes, *given.notes])
     error = sum(errors) / len(errors)
     what = f"samples of the posterior, seed {seed}" if sample else "encodings"
     sink.say(f"wrote {output_path}: {len(given)} reconstructions from {what}")
     sink.say(f"  root mean square error {error**0.5:.3f} of the output's range")
-    sink.say(f"next: genx traverse {quote(bundle)}{given.first()} -o traversal.png")
+    following = suggest_traversal(bundle, opened.manifest, given.words(), settings=condition or ())
+    sink.say(f"next: {following}")
     sink.finish(
         {
             "path": str(output_path),

@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genx_cli.engines import EngineChoice, settle_engine, warn_once
 from genx_cli.options import (
-    AllowFallback,
     AsJson,
-    BackendName,
+    BatchSize,
     BundlePath,
-    Precision,
+    Conditions,
+    Force,
     Quiet,
-    Threads,
+    Reason,
     parse_conditions,
 )
 from genx_cli.sink import Sink, open_sink
 from genx_runtimes.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from genx_runtimes.manifest import Manifest
     from genx_runtimes.sampler import Batch, Sampler
@@ -44,14 +45,7 @@ def sample(  # noqa: PLR0913 - one parameter a flag
     n: Annotated[int, typer.Option("-n", help="How many samples.")] = 16,
     seed: Annotated[int, typer.Option(help="Seed; the same seed gives the same samples.")] = 0,
     start: Annotated[int, typer.Option(help="Index of the first sample.")] = 0,
-    condition: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Fix a condition: label=3, label=balanced, c=0.5,-1, c[0]=0.5. Repeat for each.",
-        ),
-    ] = None,
+    condition: Conditions = None,
     truncation: Annotated[
         float | None,
         typer.Option(help="Keep normal latents within this magnitude, or set the model's own."),
@@ -100,27 +94,21 @@ def sample(  # noqa: PLR0913 - one parameter a flag
         typer.Option(help="Text that each sample starts with.", rich_help_panel=_LOOPS),
     ] = None,
     columns: Annotated[int | None, typer.Option(help="Pictures a row of the grid.")] = None,
-    batch: Annotated[
-        int | None, typer.Option(help="Samples a pass; 16, or what the bundle allows.")
-    ] = None,
-    backend: BackendName = "onnxruntime",
-    precision: Precision = None,
-    threads: Threads = None,
-    allow_fallback: AllowFallback = False,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Say which engine ran and why.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    batch: BatchSize = None,
+    *,
+    choice: EngineChoice,
+    explain: Reason = False,
+    force: Force = False,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Draw samples. Sample i of a seed is the same in any batch size, on any device."""
-    from genx_cli.engines import settle_engine, warn_once
-    from genx_cli.next_steps import choose_batch, suggest_sampling
-    from genx_cli.writers import TERMINAL, find_writer
+    from genx_cli.next_steps import suggest_sampling
+    from genx_cli.writers import count_samples, find_writer
     from genx_runtimes.bundle import open_bundle
     from genx_runtimes.samplers.loop import SamplingOptions
     from genx_runtimes.text import join_texts
+    from genx_runtimes.writing import TERMINAL
 
     sink = open_sink(json=json, quiet=quiet)
     opened = open_bundle(bundle)
@@ -140,29 +128,18 @@ def sample(  # noqa: PLR0913 - one parameter a flag
         prompt=prompt,
     )
     write = find_writer(output_path, opened.manifest.output, columns=columns, force=force)
-    size = batch if batch is not None else choose_batch(opened.manifest)
-    engine = settle_engine(
-        sink,
-        opened,
-        backend=backend,
-        precision=precision,
-        threads=threads,
-        batch=size,
-        allow_fallback=allow_fallback,
-    )
-    with opened.sampler(
-        backend=engine.backend, precision=engine.precision, options=engine.options, batch=size
-    ) as sampler:
+    engine = settle_engine(sink, opened, choice, batch)
+    with engine.open_sampler() as sampler:
         common: dict[str, object] = {
             "seed": seed,
-            "batch": size,
+            "batch": engine.batch,
             "truncation": truncation,
             "options": options,
         }
         conditions = parse_conditions(condition)
         batches = _draw(sampler, n, start, interpolate, conditions, common)
         with sink.progress(f"sampling {opened.manifest.name}", n) as progress:
-            written = write(_count(batches, progress.advance))
+            written = write(count_samples(batches, progress.advance))
     notes = [*warn_once(sink, engine.notes), *written.notes]
     for note in written.notes:
         sink.warn(note)
@@ -206,12 +183,6 @@ def _draw(
     return sampler.interpolate(int(first), int(last), n, conditions=conditions, **common)  # type: ignore[arg-type]
 
 
-def _count(batches: Iterator[Batch], advance: Callable[[int], None]) -> Iterator[Batch]:
-    for batch in batches:
-        yield batch
-        advance(len(batch.output))
-
-
 def _tell_others(sink: Sink, path: Path, written: int) -> None:
     others = len(list(path.iterdir())) - written if path.is_dir() else 0
     if others:
@@ -229,7 +200,7 @@ def _tell_next(
     if walked and drawn:
         sink.say(f"  {', '.join(drawn)} stayed that of the first sample")
     if drawn and not walked:
-        setting = f"{drawn[0]}=balanced"
-        sink.say(f"next: {suggest_sampling(bundle, manifest, setting=setting)}")
+        settings = [f"{drawn[0]}=balanced"]
+        sink.say(f"next: {suggest_sampling(bundle, manifest, settings=settings)}")
     else:
         sink.say(f"next: genx bench {quote(bundle)}")

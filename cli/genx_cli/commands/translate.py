@@ -7,19 +7,21 @@ from typing import Annotated
 
 import typer
 
+from genx_cli.engines import EngineChoice, settle_engine, warn_once
 from genx_cli.options import (
-    AllowFallback,
     AsJson,
-    BackendName,
+    BatchSize,
     BundlePath,
-    Precision,
+    Conditions,
+    Force,
     Quiet,
-    Threads,
+    Reason,
+    parse_conditions,
 )
 from genx_cli.sink import open_sink
 
 
-def translate(  # noqa: PLR0913 - one parameter a flag
+def translate(
     bundle: BundlePath,
     inputs: Annotated[
         list[Path], typer.Argument(metavar="INPUT...", help="Picture files, or folders of them.")
@@ -29,17 +31,12 @@ def translate(  # noqa: PLR0913 - one parameter a flag
         typer.Option("-o", "--out", metavar="PATH", help="out.png for one file, else a folder."),
     ],
     seed: Annotated[int, typer.Option(help="Seed of what the model draws, if it does.")] = 0,
-    batch: Annotated[
-        int | None, typer.Option(help="Tiles a pass; 16, or what the bundle allows.")
-    ] = None,
-    backend: BackendName = "onnxruntime",
-    precision: Precision = None,
-    threads: Threads = None,
-    allow_fallback: AllowFallback = False,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Say which engine ran and why.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    condition: Conditions = None,
+    batch: BatchSize = None,
+    *,
+    choice: EngineChoice,
+    explain: Reason = False,
+    force: Force = False,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -49,31 +46,22 @@ def translate(  # noqa: PLR0913 - one parameter a flag
     is kept, results are PNG files. Each picture is read before the first is translated, and either
     all results are written or none.
     """
-    from genx_cli.engines import settle_engine, warn_once
-    from genx_cli.next_steps import choose_batch, quote
+    from genx_cli.next_steps import quote
     from genx_runtimes.bundle import open_bundle
     from genx_runtimes.translate_files import plan_files, run_plan
 
     sink = open_sink(json=json, quiet=quiet)
+    conditions = parse_conditions(condition)
     opened = open_bundle(bundle)
     with sink.progress("reading the pictures"):
         plan = plan_files(opened.manifest, inputs, output_path, force=force)
-    size = batch if batch is not None else choose_batch(opened.manifest)
-    engine = settle_engine(
-        sink,
-        opened,
-        backend=backend,
-        precision=precision,
-        threads=threads,
-        batch=size,
-        allow_fallback=allow_fallback,
-    )
-    with opened.translator(
-        backend=engine.backend, precision=engine.precision, options=engine.options, batch=size
-    ) as translator:
+    engine = settle_engine(sink, opened, choice, batch)
+    with engine.open_translator() as translator:
         tiles = sum(len(translator.plan(*job.size)) for job in plan.jobs)
         with sink.progress(f"translating with {opened.manifest.name}", tiles) as progress:
-            written = run_plan(translator, plan, seed=seed, progress=progress.advance)
+            written = run_plan(
+                translator, plan, seed=seed, conditions=conditions, progress=progress.advance
+            )
     notes = warn_once(sink, engine.notes)
     many = "1 picture" if len(written) == 1 else f"{len(written)} pictures"
     sink.say(f"wrote {output_path}: {many} in {tiles} tiles, by {opened.manifest.name}")

@@ -7,24 +7,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genx_cli.engines import Engine, EngineChoice, settle_engine, warn_once
 from genx_cli.image_options import Fit, Seed, open_images
 from genx_cli.options import (
-    AllowFallback,
     AsJson,
-    BackendName,
+    BatchSize,
     BundlePath,
-    Precision,
+    Conditions,
+    Force,
     Quiet,
-    Threads,
     parse_conditions,
 )
 from genx_cli.sink import open_sink
 from genx_runtimes.errors import InputError
 
 if TYPE_CHECKING:
-    from genx_cli.engines import Engine
+    from collections.abc import Mapping
+
     from genx_cli.image_options import GivenImages
-    from genx_runtimes.bundle import Bundle
+    from genx_runtimes.manifest import Manifest
     from genx_runtimes.session import Array
     from genx_runtimes.traversal import Traversal
 
@@ -60,59 +61,56 @@ def traverse(  # noqa: PLR0913 - one parameter a flag
     steps: Annotated[int, typer.Option(help="Values on the way.")] = 9,
     index: Annotated[int, typer.Option(help="Start from this sample of the seed.")] = 0,
     seed: Seed = 0,
-    condition: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Fix another code: label=3."),
-    ] = None,
+    condition: Conditions = None,
     fit: Fit = False,
-    batch: Annotated[
-        int | None, typer.Option(help="Samples a pass; 16, or what the bundle allows.")
-    ] = None,
-    backend: BackendName = "onnxruntime",
-    precision: Precision = None,
-    threads: Threads = None,
-    allow_fallback: AllowFallback = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    batch: BatchSize = None,
+    *,
+    choice: EngineChoice,
+    force: Force = False,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Move one value of a latent at a time, around an image's encoding or a sample."""
     from genx_cli.animation import find_writer
-    from genx_cli.engines import settle_engine, warn_once
-    from genx_cli.next_steps import choose_batch, suggest_sampling
+    from genx_cli.next_steps import suggest_sampling
+    from genx_cli.writers import count_samples
     from genx_runtimes.bundle import open_bundle
-    from genx_runtimes.traversal import plan_traversal
+    from genx_runtimes.latents import LatentSource, check_indices
+    from genx_runtimes.traversal import list_movable, plan_traversal
     from genx_runtimes.traversal import traverse as run
 
     sink = open_sink(json=json, quiet=quiet)
     opened = open_bundle(bundle)
     manifest = opened.manifest
+    conditions = parse_conditions(condition)
+    given = None if image is None else _open_image(manifest, image, conditions, fit=fit)
+    if given is not None and prior is None:
+        prior = given.spec.prior.name
     plan = plan_traversal(
         manifest, prior=prior, dims=_parse_dims(dims), low=low, high=high, steps=steps
     )
-    given = None if image is None else open_images(manifest, [image], fit=fit)
-    if given is not None and len(given) != 1:
-        raise InputError(f"{image} has {len(given)} images, a traversal starts from one")
-    write = find_writer(output_path, manifest.output, plan, force=force)
-    size = batch if batch is not None else choose_batch(manifest)
-    engine = settle_engine(
-        sink,
-        opened,
-        backend=backend,
-        precision=precision,
-        threads=threads,
-        batch=size,
-        allow_fallback=allow_fallback,
-    )
-    base = _find_base(opened, engine, given, seed, index, parse_conditions(condition))
-    with opened.sampler(
-        backend=engine.backend, precision=engine.precision, options=engine.options, batch=size
-    ) as sampler:
-        write(run(sampler, base, plan, seed=seed, index=index, batch=size))
+    check_indices(index, 1)
+    base = LatentSource(manifest.priors, seed, conditions=conditions).draw([index])
+    write = find_writer(output_path, manifest, plan, force=force)
+    engine = settle_engine(sink, opened, choice, batch)
+    if given is not None:
+        base[given.spec.prior.name] = _encode(engine, given)
+    with (
+        engine.open_sampler() as sampler,
+        sink.progress(f"traversing {plan.prior}", len(plan.dims) * len(plan.values)) as progress,
+    ):
+        made = run(sampler, base, plan, seed=seed, index=index, batch=engine.batch)
+        write(count_samples(made, progress.advance))
     notes = warn_once(sink, [*engine.notes, *(given.notes if given else ())])
     sink.say(f"wrote {output_path}: {_describe(plan)}")
     sink.say(f"  around {f'sample {index} of seed {seed}' if given is None else given.names[0]}")
-    sink.say(f"next: {suggest_sampling(bundle, manifest)}")
+    others = [p.name for p in list_movable(manifest) if p.name != plan.prior]
+    if others:
+        sink.say(f"  --prior {' or '.join(others)} moves as well")
+    moved = plan.name(plan.dims[0])
+    fixed = {**conditions, moved: f"{plan.values[-1]:.9g}"}  # many samples with the first row's end
+    settings = [f"{name}={value}" for name, value in fixed.items()]
+    sink.say(f"next: {suggest_sampling(bundle, manifest, settings=settings)}")
     sink.finish(
         {
             "path": str(output_path),
@@ -137,37 +135,32 @@ def _parse_dims(text: str | None) -> list[int] | None:
     return [int(part) for part in parts]
 
 
-def _find_base(
-    bundle: Bundle,
-    engine: Engine,
-    given: GivenImages | None,
-    seed: int,
-    index: int,
-    conditions: dict[str, str],
-) -> dict[str, Array]:
-    """Return what stays: the inputs of a sample, with the latent of an image in its place."""
-    from genx_runtimes.encoding import find_encoder
-    from genx_runtimes.latents import LatentSource, check_indices
-
-    check_indices(index, 1)
-    base = LatentSource(bundle.manifest.priors, seed, conditions=conditions).draw([index])
-    if given is None:
-        return base
-    spec = find_encoder(bundle.manifest)
-    if any(name.partition("[")[0] == spec.prior.name for name in conditions):
+def _open_image(
+    manifest: Manifest, path: Path, conditions: Mapping[str, str], *, fit: bool
+) -> GivenImages:
+    """Return the one image that a traversal starts from."""
+    given = open_images(manifest, [path], fit=fit)
+    if len(given) != 1:
         raise InputError(
-            f"--set {spec.prior.name} has no meaning with INPUT, whose encoding it is",
+            f"{path} has {len(given)} images, a traversal starts from one", fix="name one picture"
+        )
+    if any(name.partition("[")[0] == given.spec.prior.name for name in conditions):
+        raise InputError(
+            f"--set {given.spec.prior.name} has no meaning with INPUT, whose encoding it is",
             fix="leave one of them out",
         )
-    if spec.bounds.min > 1:
+    if given.spec.bounds.min > 1:
         raise InputError(
-            f"the bundle's smallest batch is {spec.bounds.min}, one image cannot be encoded",
+            f"the bundle's smallest batch is {given.spec.bounds.min}, one image cannot be encoded",
             fix="export it again with genx export --batch 1:MAX",
         )
-    with bundle.encoder(
-        backend=engine.backend, precision=engine.precision, options=engine.options, batch=1
-    ) as encoder:
-        return {**base, spec.prior.name: next(encoder.encode(given, batch=1)).z}
+    return given
+
+
+def _encode(engine: Engine, given: GivenImages) -> Array:
+    """Return the latent (1, ...) of an image."""
+    with engine.open_encoder(batch=1) as encoder:
+        return next(encoder.encode(given, batch=1)).z
 
 
 def _describe(plan: Traversal) -> str:

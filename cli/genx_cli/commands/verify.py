@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genx_cli.options import (
-    AllowFallback,
-    AsJson,
-    BackendName,
-    BundlePath,
-    Precision,
-    Quiet,
-    Threads,
-)
+from genx_cli.engines import EngineChoice, settle_engine, warn_once
+from genx_cli.options import AsJson, BundlePath, Force, Quiet
 from genx_cli.sink import open_sink
 
 if TYPE_CHECKING:
@@ -24,17 +17,15 @@ if TYPE_CHECKING:
 
 def verify(
     bundle: BundlePath,
-    backend: BackendName = "onnxruntime",
-    precision: Precision = None,
-    threads: Threads = None,
-    allow_fallback: AllowFallback = False,
+    *,
+    choice: EngineChoice,
     picture: Annotated[
         Path | None,
         typer.Option(
             metavar="OUT.png", help="Draw the variants side by side, with the amplified difference."
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing picture.")] = False,
+    force: Force = False,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -45,22 +36,13 @@ def verify(
     from dataclasses import asdict
 
     from genx_cli.comparison import check_picture, draw_comparison
-    from genx_cli.engines import settle_engine, warn_once
     from genx_cli.next_steps import suggest_sampling
     from genx_runtimes.bundle import open_bundle
     from genx_runtimes.verify import verify_bundle
 
     sink = open_sink(json=json, quiet=quiet)
     opened = open_bundle(bundle)
-    engine = settle_engine(
-        sink,
-        opened,
-        backend=backend,
-        precision=precision,
-        threads=threads,
-        batch=opened.manifest.batch.min,
-        allow_fallback=allow_fallback,
-    )
+    engine = settle_engine(sink, opened, choice, opened.manifest.batch.min)
     if picture is not None:
         check_picture(picture, opened.manifest.output, force=force)
     report = verify_bundle(

@@ -27,6 +27,7 @@ COMMANDS = (
     "traverse",
     "inspect",
     "bench",
+    "compare",
     "tune",
     "doctor",
 )

@@ -97,7 +97,7 @@ class Visit:
         """Return each mark's data and path, with the scales of the plot that it lies in."""
         script = """marks => marks.map(mark => ({
             ...mark.dataset, d: mark.querySelector("path").getAttribute("d"),
-            at: mark.querySelector("path").getAttribute("transform"),
+            at: mark.getAttribute("transform"),
             tip: mark.querySelector("title").textContent,
             axes: {...mark.closest("svg").dataset}}))"""
         found: list[dict[str, Any]] = self.page.eval_on_selector_all(

@@ -42,12 +42,12 @@ def _plot(title: str, shown: list[tuple[Entry, float]], quantity: str, label: st
     marks = []
     for name, pairs in series.items():
         places = [(x.place(entry.row.batch), y.place(value)) for entry, value in pairs]
-        marks.append(draw_line(places, pairs[0][0].style, name))
+        marks.append(draw_line(places, pairs[0][0].style, name, {}))
         for at, (entry, value) in zip(places, pairs, strict=True):
             if quantity == "p50_ms":
                 marks.append(_draw_interval(entry, at[0], y))
             tip = f"{name}, batch {entry.row.batch}: {value:,.3f} {label.removeprefix('median, ')}"
-            marks.append(draw_point(at, entry.style, tip, **entry.data, **{quantity: value}))
+            marks.append(draw_point(at, entry.style, tip, {**entry.data, quantity: value}))
     words = (
         f"{name}: " + ", ".join(f"{shorten(v)} at {e.row.batch}" for e, v in pairs) + "."
         for name, pairs in series.items()
@@ -78,4 +78,5 @@ def _draw_interval(entry: Entry, at: float, y: Scale) -> Markup:
     low, high = ends
     tip = f"{entry.label}: median {low:.3f} to {high:.3f} ms (95 %)"
     places = (y.place(low), y.place(high))
-    return draw_whisker(at, *places, entry.style, tip, **entry.data, low=low, high=high)
+    data = {**entry.data, "low": low, "high": high}
+    return draw_whisker(at, *places, entry.style, tip, data)

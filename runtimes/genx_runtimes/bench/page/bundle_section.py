@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from genx_runtimes.bench.page.batches import plot_latency, plot_throughput
 from genx_runtimes.bench.page.cdf import plot_cdf
 from genx_runtimes.bench.page.cost_tables import draw_conditions, draw_memory, draw_parts
 from genx_runtimes.bench.page.entries import Case, Entry, group_cases
 from genx_runtimes.bench.page.markup import Markup, element, join
+from genx_runtimes.bench.page.numbers import pick
 from genx_runtimes.bench.page.pareto import plot_pareto
 from genx_runtimes.bench.page.row_tables import draw_rows, name_entry
-
-Figure = Callable[[Entry], "float | None"]
+from genx_runtimes.bench.page.tables import draw_fold
 
 
 def draw_bundle(bundle: str, entries: Sequence[Entry]) -> Markup:
@@ -32,7 +32,7 @@ def draw_bundle(bundle: str, entries: Sequence[Entry]) -> Markup:
             _draw_plots(cases),
             element("h3", "All rows"),
             draw_rows(f"Latency and throughput of {bundle}", entries),
-            *(join((element("h3", title), table)) for title, table in tables if table),
+            *(draw_fold(title, table) for title, table in tables),
         )
     )
 
@@ -47,7 +47,8 @@ def _draw_plots(cases: dict[Case, list[Entry]]) -> Markup:
     }
     bulk = "offline" if "offline" in by_scenario else scenarios[0]
     first = next(iter(cases))
-    shown, folded = [], []
+    shown: list[Markup] = []
+    folded: list[Markup] = []
     for case, group in cases.items():
         name = f"{case[0]}, batch {case[1]}"
         place = shown if case == first else folded
@@ -58,32 +59,26 @@ def _draw_plots(cases: dict[Case, list[Entry]]) -> Markup:
         place.append(plot_throughput(f"Batch size against throughput: {scenario}", group))
         place = shown if scenario == scenarios[0] else folded
         place.append(plot_latency(f"Batch size against latency: {scenario}", group))
-    more = element(
-        "details",
-        element("summary", "Plots of the other scenarios and batch sizes"),
-        element("div", *folded, class_="plots"),
-    )
-    return join((element("div", *shown, class_="plots"), more if any(folded) else Markup()))
+    more = element("div", *folded, class_="plots") if any(folded) else Markup()
+    title = "Plots of the other scenarios and batch sizes"
+    return join((element("div", *shown, class_="plots"), draw_fold(title, more)))
 
 
 def _draw_glance(entries: Sequence[Entry]) -> Markup:
-    figures: tuple[tuple[str, str, Figure, bool], ...] = (
-        ("lowest latency", "ms", lambda e: e.row.latency and e.row.latency.p50_ms, False),
-        ("highest throughput", "samples/s", lambda e: e.row.samples_per_s, True),
-        ("closest to its limit", "%", lambda e: e.row.limit and e.row.limit.of_limit * 100, True),
-        (
-            "least energy",
-            "J/sample",
-            lambda e: e.row.energy and e.row.energy.joules_per_sample,
-            False,
-        ),
+    figures = (
+        ("lowest median latency", "ms", "latency", "p50_ms", min),
+        ("highest throughput", "samples/s", "", "samples_per_s", max),
+        ("closest to its limit", "%", "limit", "of_limit", max),
+        ("least energy", "J/sample", "energy", "joules_per_sample", min),
     )
     cards = []
-    for title, unit, figure, most in figures:
-        known = [(value, e) for e in entries if (value := figure(e)) is not None]
+    for title, unit, part, field, choose in figures:
+        found = pick([getattr(e.row, part) if part else e.row for e in entries], field)
+        known = [(v, e) for v, e in zip(found, entries, strict=True) if v is not None]
         if not known:
             continue
-        value, entry = (max if most else min)(known, key=lambda pair: pair[0])
+        value, entry = choose(known, key=lambda pair: pair[0])
+        value *= 100 if unit == "%" else 1
         row = entry.row
         cards.append(
             element(

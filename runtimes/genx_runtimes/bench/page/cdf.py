@@ -67,9 +67,11 @@ def _draw_steps(entry: Entry, scale: Scale) -> Markup:
         corners,
         entry.style,
         f"{entry.label}: {total:,} calls",
-        **entry.data,
-        values_ns=" ".join(map(str, histogram.values_ns)),
-        counts=" ".join(map(str, histogram.counts)),
+        {
+            **entry.data,
+            "values_ns": " ".join(map(str, histogram.values_ns)),
+            "counts": " ".join(map(str, histogram.counts)),
+        },
     )
 
 
@@ -82,9 +84,7 @@ def _draw_percentiles(entry: Entry, scale: Scale) -> list[Markup]:
             (scale.place(value), _SHARES.place(share)),
             entry.style,
             f"{entry.label}: p{share * 100:g} {value:.3f} ms",
-            **entry.data,
-            share=share,
-            ms=value,
+            {**entry.data, "share": share, "ms": value},
         )
         for share, value in ((0.5, latency.p50_ms), (0.9, latency.p90_ms), (0.99, latency.p99_ms))
         if value is not None and can_draw(value)

@@ -25,7 +25,7 @@ def draw_comparison(comparison: Comparison) -> Markup:
         if place:
             columns += [
                 Column(title="ratio", cells=[_ratio(cell.ratio) for cell in cells]),
-                Column(title="95 %", cells=[_interval(cell) for cell in cells]),
+                Column(title="95 % interval", cells=[_interval(cell) for cell in cells]),
                 Column(title="of the metric", cells=[_ratio(cell.metric_ratio) for cell in cells]),
             ]
     caption = (
@@ -49,9 +49,11 @@ def draw_comparison(comparison: Comparison) -> Markup:
 def _list_medians(cells: Sequence[Cell]) -> list[str]:
     figures = align([cell.p50_ms for cell in cells])
     return [
-        join((draw_badge(cell.verdict), " ", figure))
-        if cell.verdict not in (None, "valid")
-        else figure
+        figure
+        if cell.verdict in (None, "valid")
+        else draw_badge(cell.verdict)
+        if cell.p50_ms is None
+        else join((draw_badge(cell.verdict), " ", figure))
         for cell, figure in zip(cells, figures, strict=True)
     ]
 

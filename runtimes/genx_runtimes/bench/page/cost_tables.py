@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from genx_runtimes.bench.figures import Conditions, Parts
-from genx_runtimes.bench.page.entries import Entry
+from genx_runtimes.bench.page.entries import Entry, sort_cases
 from genx_runtimes.bench.page.markup import Markup, element
-from genx_runtimes.bench.page.numbers import UNKNOWN, align, count_decimals, megabytes, percent
+from genx_runtimes.bench.page.numbers import (
+    UNKNOWN,
+    align,
+    count_decimals,
+    megabytes,
+    percent,
+    pick,
+)
 from genx_runtimes.bench.page.row_tables import draw_badge, name_entry
 from genx_runtimes.bench.page.tables import Column, draw_table
 
@@ -17,32 +24,31 @@ _WIDTH = 120
 
 def draw_parts(caption: str, entries: Sequence[Entry]) -> Markup:
     """Return the parts of a call, and the cold start."""
-    shown = [entry for entry in entries if entry.row.parts or entry.row.cold]
+    shown, cases = sort_cases(entry for entry in entries if entry.row.parts or entry.row.cold)
     parts = [entry.row.parts for entry in shown]
     colds = [entry.row.cold for entry in shown]
-    places = count_decimals(p and p.engine_ms for p in parts)
+    places = count_decimals(pick(parts, "engine_ms"))
     names = (*_PARTS, "device", "encoding")
-    times = {name: align([p and getattr(p, f"{name}_ms") for p in parts], places) for name in names}
+    times = {name: align(pick(parts, f"{name}_ms"), places) for name in names}
     titles = {"device": "of it on the GPU, ms", "encoding": "encoding files, ms"}
     order = ("latents", "engine", "device", "host", "pixels", "encoding")
     columns = [
         _name(shown),
-        *_case(shown),
         Column(title="one call", cells=[_draw_shares(p) for p in parts], text=True),
         *(Column(title=titles.get(name, f"{name}, ms"), cells=times[name]) for name in order),
         Column(title="step, ms", cells=align([entry.row.step_ms for entry in shown])),
         Column(title="steps", cells=[str(entry.row.steps) for entry in shown]),
         *(
-            Column(title=f"{title}, s", cells=align([c and getattr(c, f"{key}_s") for c in colds]))
+            Column(title=f"{title}, s", cells=align(pick(colds, f"{key}_s")))
             for title, key in (("import", "import"), ("load", "load"), ("first", "first_sample"))
         ),
     ]
-    return draw_table(caption, columns)
+    return draw_table(caption, columns, groups=cases)
 
 
 def draw_memory(caption: str, entries: Sequence[Entry]) -> Markup:
     """Return memory, sizes and energy."""
-    shown = [entry for entry in entries if entry.row.memory or entry.row.energy]
+    shown, cases = sort_cases(entry for entry in entries if entry.row.memory or entry.row.energy)
     memories = [entry.row.memory for entry in shown]
     energies = [entry.row.energy for entry in shown]
     sizes = (
@@ -54,26 +60,24 @@ def draw_memory(caption: str, entries: Sequence[Entry]) -> Markup:
     )
     columns = [
         _name(shown),
-        *_case(shown),
         *(
-            Column(title=f"{title}, MB", cells=megabytes([m and getattr(m, key) for m in memories]))
+            Column(title=f"{title}, MB", cells=megabytes(pick(memories, key)))
             for title, key in sizes
         ),
-        Column(title="J/sample", cells=align([e and e.joules_per_sample for e in energies])),
-        Column(title="idle, W", cells=align([e and e.idle_w for e in energies], 1)),
-        Column(title="busy, W", cells=align([e and e.busy_w for e in energies], 1)),
+        Column(title="J/sample", cells=align(pick(energies, "joules_per_sample"))),
+        Column(title="idle, W", cells=align(pick(energies, "idle_w"), 1)),
+        Column(title="busy, W", cells=align(pick(energies, "busy_w"), 1)),
         Column(title="counter", cells=[e.source if e else UNKNOWN for e in energies], text=True),
     ]
-    return draw_table(caption, columns)
+    return draw_table(caption, columns, groups=cases)
 
 
 def draw_conditions(caption: str, entries: Sequence[Entry]) -> Markup:
     """Return what the machine did while timing, and how far the rounds are apart."""
-    shown = [entry for entry in entries if entry.row.conditions]
+    shown, cases = sort_cases(entry for entry in entries if entry.row.conditions)
     found = [entry.row.conditions or _NOTHING for entry in shown]
     columns = [
         _name(shown),
-        *_case(shown),
         Column(title="", cells=[draw_badge(entry.row.verdict) for entry in shown], text=True),
         Column(title="p50 of each round, ms", cells=[_list_rounds(entry) for entry in shown]),
         Column(title="waiting for cores", cells=[percent(c.waiting) for c in found]),
@@ -82,7 +86,7 @@ def draw_conditions(caption: str, entries: Sequence[Entry]) -> Markup:
         Column(title="°C", cells=[_change(c.celsius_before, c.celsius_after) for c in found]),
         Column(title="throttled", cells=[tell_bool(c.throttled) for c in found], text=True),
     ]
-    return draw_table(caption, columns)
+    return draw_table(caption, columns, groups=cases)
 
 
 _NOTHING = Conditions(
@@ -103,13 +107,6 @@ def tell_bool(value: bool | None) -> str:
 
 def _name(entries: Sequence[Entry]) -> Column:
     return Column(title="contender", cells=[name_entry(entry) for entry in entries], text=True)
-
-
-def _case(entries: Sequence[Entry]) -> list[Column]:
-    return [
-        Column(title="scenario", cells=[entry.row.scenario for entry in entries], text=True),
-        Column(title="batch", cells=[str(entry.row.batch) for entry in entries]),
-    ]
 
 
 def _draw_shares(parts: Parts | None) -> str:

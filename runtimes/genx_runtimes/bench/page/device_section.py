@@ -9,6 +9,7 @@ from genx_runtimes.bench.page.limit_tables import draw_ceilings, draw_limits, dr
 from genx_runtimes.bench.page.machine import draw_machine
 from genx_runtimes.bench.page.markup import Markup, element, join
 from genx_runtimes.bench.page.roofline import plot_roofline
+from genx_runtimes.bench.page.tables import draw_fold
 from genx_runtimes.bench.record import BenchReport
 
 
@@ -25,16 +26,9 @@ def draw_device(report: BenchReport, entries: Sequence[Entry]) -> Markup:
         for scenario in scenarios
     ]
     parts = [element("div", *plots, class_="plots")] if plots else []
-    tables = (
-        (
-            "Ceilings",
-            draw_ceilings("What this machine can do, measured in the same run", report.ceilings),
-        ),
-        (
-            "Distance to the limit",
-            draw_limits("Cost of a sample, and how near to the ceilings", limited),
-        ),
-        ("Heaviest nodes", draw_nodes(limited)),
-    )
-    parts += [join((element("h3", title), content)) for title, content in tables if content]
+    ceilings = draw_ceilings("What this machine can do, measured in the same run", report.ceilings)
+    limits = draw_limits("Cost of a sample, and how near to the ceilings", limited)
+    tables = (("Ceilings", ceilings), ("Distance to the limit", limits))
+    parts += [join((element("h3", title), table)) for title, table in tables if table]
+    parts.append(draw_fold("Heaviest nodes of each row", draw_nodes(limited)))
     return join((*parts, element("h3", "Device, method and versions"), draw_machine(report)))

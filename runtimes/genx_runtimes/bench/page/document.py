@@ -103,9 +103,9 @@ def _draw_header(reports: Sequence[BenchReport], names: Sequence[str]) -> Markup
         began = element("span", f" {report.created}", class_="aside")
         lines.append(element("li", draw_badge(report.verdict), f" {told}", began))
     notes = [
-        element("p", f"{name}: {reason}" if several else reason, class_="warning")
+        element("p", f"{name}: {reason}" if several else reason, class_=kind)
         for name, report in zip(names, reports, strict=True)
-        for reason in (*_list_gaps(report), *report.reasons)
+        for kind, reason in (*_list_gaps(report), *(("note", text) for text in report.reasons))
     ]
     return element(
         "header",
@@ -116,10 +116,11 @@ def _draw_header(reports: Sequence[BenchReport], names: Sequence[str]) -> Markup
     )
 
 
-def _list_gaps(report: BenchReport) -> list[str]:
+def _list_gaps(report: BenchReport) -> list[tuple[str, str]]:
     if report.complete:
         return []
-    return ["The benchmark was interrupted: these are the rows that were finished by then."]
+    text = "The benchmark was interrupted: these are the rows that were finished by then."
+    return [("warning", text)]
 
 
 def _name_bundles(reports: Sequence[BenchReport]) -> str:

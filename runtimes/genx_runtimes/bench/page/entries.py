@@ -81,6 +81,12 @@ def group_cases(entries: Iterable[Entry]) -> dict[Case, list[Entry]]:
     return groups
 
 
+def sort_cases(entries: Iterable[Entry]) -> tuple[list[Entry], list[str]]:
+    """Return entries case by case, and the name of the case of each."""
+    ordered = [entry for group in group_cases(entries).values() for entry in group]
+    return ordered, [f"{entry.row.scenario}, batch {entry.row.batch}" for entry in ordered]
+
+
 def list_legend(entries: Iterable[Entry], *, line: bool, point: bool = True) -> list[Legend]:
     """Return a legend with each series once."""
     series = {entry.label: entry.style for entry in entries}

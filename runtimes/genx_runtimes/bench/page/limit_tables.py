@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from genx_runtimes.bench.figures import Ceiling, Limit
-from genx_runtimes.bench.page.entries import Entry
+from genx_runtimes.bench.page.entries import Entry, sort_cases
 from genx_runtimes.bench.page.markup import Markup, element, join
 from genx_runtimes.bench.page.numbers import UNKNOWN, align, percent, scale_si
 from genx_runtimes.bench.page.row_tables import name_entry
@@ -14,13 +14,12 @@ from genx_runtimes.bench.page.tables import Column, draw_bar, draw_table
 
 def draw_limits(caption: str, entries: Sequence[Entry]) -> Markup:
     """Return cost and distance to the limit of each row that has it."""
-    shown = [(entry, entry.row.limit) for entry in entries if entry.row.limit]
+    ordered, cases = sort_cases(entry for entry in entries if entry.row.limit)
+    shown = [(entry, entry.row.limit) for entry in ordered if entry.row.limit]
     limits = [limit for _, limit in shown]
     columns = [
         Column(title="contender", cells=[name_entry(entry) for entry, _ in shown], text=True),
         Column(title="bundle", cells=[entry.row.bundle for entry, _ in shown], text=True),
-        Column(title="scenario", cells=[entry.row.scenario for entry, _ in shown], text=True),
-        Column(title="batch", cells=[str(entry.row.batch) for entry, _ in shown]),
         Column(title="of the limit", cells=[_share(limit.of_limit) for limit in limits]),
         Column(title="bounded by", cells=[limit.ceiling for limit in limits], text=True),
         Column(title="reached", cells=[scale_si(lim.macs_per_s, "MAC/s") for lim in limits]),
@@ -28,7 +27,7 @@ def draw_limits(caption: str, entries: Sequence[Entry]) -> Markup:
         Column(title="at least", cells=[scale_si(lim.cost.bytes, "B") for lim in limits]),
         Column(title="steps", cells=[str(limit.cost.steps) for limit in limits]),
     ]
-    return draw_table(caption, columns)
+    return draw_table(caption, columns, groups=cases)
 
 
 def draw_nodes(entries: Sequence[Entry]) -> Markup:
@@ -48,7 +47,7 @@ def draw_ceilings(caption: str, ceilings: Sequence[Ceiling]) -> Markup:
         Column(title="threads", cells=[str(c.threads) for c in ceilings]),
         Column(title="matrix product", cells=[_rate(c.macs_per_s, "MAC/s") for c in ceilings]),
         Column(title="copying", cells=[_rate(c.bytes_per_s, "B/s") for c in ceilings]),
-        Column(title="not measured", cells=[c.failure for c in ceilings], text=True),
+        Column(title="not measured", cells=[c.failure for c in ceilings], prose=True),
     ]
     return draw_table(caption, columns)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from genx_runtimes.bench.page.markup import Markup, element
@@ -45,27 +45,23 @@ class Style:
 
 
 def draw_point(
-    at: Point, style: Style, tip: str, /, *, emphasis: bool = False, **data: Data
+    at: Point, style: Style, tip: str, data: Mapping[str, Data], *, emphasis: bool = False
 ) -> Markup:
     """Return a point at a place of the drawing; `data` becomes `data-*`, exact."""
-    path = element(
-        "path",
-        d=SHAPES[style.shape % len(SHAPES)],
-        transform=f"translate({at[0]:g} {at[1]:g})",
-        class_="front" if emphasis else None,
-    )
-    return _mark("point", style.name, tip, path, data)
+    shape = SHAPES[style.shape % len(SHAPES)]
+    path = element("path", d=shape, class_="front" if emphasis else None)
+    return _mark("point", style.name, tip, path, data, f"translate({at[0]:g} {at[1]:g})")
 
 
 def draw_whisker(
-    x: float, low: float, high: float, style: Style, tip: str, /, **data: Data
+    x: float, low: float, high: float, style: Style, tip: str, data: Mapping[str, Data]
 ) -> Markup:
     """Return an upright interval."""
     path = f"M{x - 4:g} {low:g}h8M{x:g} {low:g}V{high:g}M{x - 4:g} {high:g}h8"
     return _mark("whisker", style.name, tip, element("path", d=path), data)
 
 
-def draw_line(points: Sequence[Point], style: Style, tip: str, /, **data: Data) -> Markup:
+def draw_line(points: Sequence[Point], style: Style, tip: str, data: Mapping[str, Data]) -> Markup:
     """Return straight lines from point to point."""
     dash = DASHES[style.dash % len(DASHES)]
     line = element("path", d=trace(points), stroke_dasharray=dash)
@@ -81,7 +77,7 @@ def draw_ring() -> Markup:
     """Return the sign of points with emphasis in a legend."""
     path = element("path", d=SHAPES[0], transform="translate(14 8)", class_="front")
     ring = element("g", path, class_="ring")
-    return element("svg", ring, viewBox="0 0 28 16", class_="swatch", aria_hidden="true")
+    return element("svg", ring, viewBox="6 0 16 16", class_="swatch small", aria_hidden="true")
 
 
 def draw_swatch(style: Style, *, line: bool, point: bool = True) -> Markup:
@@ -94,9 +90,18 @@ def draw_swatch(style: Style, *, line: bool, point: bool = True) -> Markup:
     if point:
         path = element("path", d=SHAPES[style.shape % len(SHAPES)], transform="translate(14 8)")
         parts.append(element("g", path, class_=f"point {style.name}"))
-    return element("svg", *parts, viewBox="0 0 28 16", class_="swatch", aria_hidden="true")
+    box, kind = ("0 0 28 16", "swatch") if line else ("6 0 16 16", "swatch small")
+    return element("svg", *parts, viewBox=box, class_=kind, aria_hidden="true")
 
 
-def _mark(kind: str, style: str, tip: str, shape: Markup, data: dict[str, Data]) -> Markup:
+def _mark(
+    kind: str,
+    style: str,
+    tip: str,
+    shape: Markup,
+    data: Mapping[str, Data],
+    move: str | None = None,
+) -> Markup:
     carried = {f"data_{name}": value for name, value in data.items()}
-    return element("g", element("title", tip), shape, class_=f"{kind} {style}", **carried)
+    title = element("title", tip)
+    return element("g", title, shape, class_=f"{kind} {style}", transform=move, **carried)

@@ -21,6 +21,11 @@ def align(values: Sequence[float | None], decimals: int | None = None) -> list[s
     return [UNKNOWN if value is None else f"{value:,.{places}f}" for value in values]
 
 
+def pick(records: Iterable[object], field: str) -> list[float | None]:
+    """Return a figure of each record; None where there is no record, or no figure."""
+    return [None if record is None else getattr(record, field) for record in records]
+
+
 def shorten(value: float) -> str:
     """Return a number as on an axis: 0.05, 20, 1.5k, 3G."""
     size, prefix = _split(value, 1000.0)
@@ -38,7 +43,7 @@ def percent(part: float | None) -> str:
     return UNKNOWN if part is None else f"{part * 100:.1f} %"
 
 
-def megabytes(sizes: Sequence[int | None]) -> list[str]:
+def megabytes(sizes: Sequence[float | None]) -> list[str]:
     """Return a column of bytes in MB."""
     return align([None if size is None else size / 1e6 for size in sizes], 1)
 

@@ -97,9 +97,11 @@ def _draw(point: _Point, at: Point, on_front: bool) -> Markup:
         at,
         entry.style,
         f"{entry.label}: {quality}, {point.ms:.3f} ms",
+        {
+            **entry.data,
+            "psnr_db": "exact" if point.psnr_db is None else point.psnr_db,
+            "p50_ms": point.ms,
+            "front": "true" if on_front else "false",
+        },
         emphasis=on_front,
-        **entry.data,
-        psnr_db="exact" if point.psnr_db is None else point.psnr_db,
-        p50_ms=point.ms,
-        front="true" if on_front else "false",
     )

@@ -17,6 +17,8 @@ from genx_runtimes.bench.page.numbers import scale_si
 from genx_runtimes.bench.page.plot import BOTTOM, LEFT, RIGHT, TOP, Axis, Legend, draw_plot
 from genx_runtimes.bench.page.scale import Scale, fit_scale
 
+_ROOM = 3.0  # so that both sides of each roof are seen
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Roof:
@@ -47,6 +49,7 @@ def plot_roofline(title: str, entries: Sequence[Entry], ceilings: Sequence[Ceili
     intensities = [_intensity(limit) for _, limit in shown]
     reached = [limit.macs_per_s for _, limit in shown]
     across = [*intensities, *(ridge for roof in roofs for ridge in roof.ridges)]
+    across += [min(across) / _ROOM, max(across) * _ROOM]
     x = fit_scale(across, start=LEFT, end=RIGHT, log=True)
     up = [*reached, *(roof.macs_per_s for roof in roofs)]
     y = fit_scale(up, start=BOTTOM, end=TOP, log=True)
@@ -62,11 +65,13 @@ def plot_roofline(title: str, entries: Sequence[Entry], ceilings: Sequence[Ceili
                 (x.place(_intensity(limit)), y.place(limit.macs_per_s)),
                 entry.style,
                 tip,
-                **entry.data,
-                macs=limit.cost.macs,
-                bytes=limit.cost.bytes,
-                macs_per_s=limit.macs_per_s,
-                of_limit=limit.of_limit,
+                {
+                    **entry.data,
+                    "macs": limit.cost.macs,
+                    "bytes": limit.cost.bytes,
+                    "macs_per_s": limit.macs_per_s,
+                    "of_limit": limit.of_limit,
+                },
             )
         )
     legend = list_legend((entry for entry, _ in shown), line=False)
@@ -116,11 +121,13 @@ def _draw_roof(roof: _Roof, number: int, x: Scale, y: Scale) -> Markup:
         [*corners, (x.end, level)],
         _style(number),
         _tell(roof),
-        backend=roof.ceiling.backend,
-        dtype=roof.ceiling.dtype,
-        threads=roof.ceiling.threads,
-        macs_per_s=roof.macs_per_s,
-        bytes_per_s=roof.bytes_per_s,
+        {
+            "backend": roof.ceiling.backend,
+            "dtype": roof.ceiling.dtype,
+            "threads": roof.ceiling.threads,
+            "macs_per_s": roof.macs_per_s,
+            "bytes_per_s": roof.bytes_per_s,
+        },
     )
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from genx_runtimes.bench.figures import Latency
 from genx_runtimes.bench.page.entries import Entry, group_cases
 from genx_runtimes.bench.page.marks import draw_swatch
-from genx_runtimes.bench.page.markup import Markup, element, join
-from genx_runtimes.bench.page.numbers import UNKNOWN, align, count_decimals
+from genx_runtimes.bench.page.markup import Markup, element
+from genx_runtimes.bench.page.numbers import UNKNOWN, align, count_decimals, pick
 from genx_runtimes.bench.page.tables import Column, draw_table
 
 _SIGNS = {"valid": "✓", "unstable": "~", "noisy": "≈", "failed": "✕"}
@@ -23,7 +23,7 @@ def draw_badge(verdict: str) -> Markup:
 
 def name_entry(entry: Entry) -> Markup:
     """Return the contender with its sign from the plots."""
-    return join((draw_swatch(entry.style, line=False), entry.label))
+    return element("span", draw_swatch(entry.style, line=False), entry.label, class_="name")
 
 
 def draw_rows(caption: str, entries: Sequence[Entry]) -> Markup:
@@ -32,26 +32,27 @@ def draw_rows(caption: str, entries: Sequence[Entry]) -> Markup:
     shown = [entry for group in groups.values() for entry in group]
     latencies = [entry.row.latency for entry in shown]
     places = count_decimals(found.p50_ms for found in latencies if found)
+    metrics = [cell for group in groups.values() for cell in _list_metrics(group, places)]
     columns = [
         Column(title="contender", cells=[name_entry(entry) for entry in shown], text=True),
-        Column(title="metric", cells=[t for g in groups.values() for t in _list_metrics(g)]),
-        _ms("p50", [found and found.p50_ms for found in latencies], places),
+        Column(title="", cells=[draw_badge(entry.row.verdict) for entry in shown], text=True),
+        Column(title="metric", cells=metrics),
+        _ms("p50", pick(latencies, "p50_ms"), places),
         Column(title="95 % of p50", cells=[_interval(found, places) for found in latencies]),
         *(
             _ms(
                 _title(name),
-                [found and getattr(found, f"{name}_ms") for found in latencies],
+                pick(latencies, f"{name}_ms"),
                 places,
             )
             for name in _QUANTILES
         ),
-        _ms("mean", [found and found.mean_ms for found in latencies], places),
-        _ms("best", [found and found.best_ms for found in latencies], places),
+        _ms("mean", pick(latencies, "mean_ms"), places),
+        _ms("best", pick(latencies, "best_ms"), places),
         Column(title="samples/s", cells=align([entry.row.samples_per_s for entry in shown], 1)),
-        Column(title="calls", cells=align([found and found.count for found in latencies], 0)),
-        Column(title="slow", cells=align([found and found.outliers for found in latencies], 0)),
+        Column(title="calls", cells=align(pick(latencies, "count"), 0)),
+        Column(title="slow", cells=align(pick(latencies, "outliers"), 0)),
         Column(title="threads", cells=[_tell_threads(entry) for entry in shown]),
-        Column(title="", cells=[draw_badge(entry.row.verdict) for entry in shown], text=True),
     ]
     titles = [_head_group(group) for group in groups.values() for _ in group]
     return draw_table(caption, columns, groups=titles)
@@ -70,16 +71,29 @@ def draw_doubts(entries: Sequence[Entry]) -> Markup:
 
 
 def _draw_reasons(caption: str, entries: Sequence[Entry]) -> Markup:
-    rows = [entry.row for entry in entries]
+    """Return a line for each contender and reason, with all cases that it holds for."""
+    same: dict[tuple[str, str, str, tuple[str, ...]], list[Entry]] = {}
+    for entry in entries:
+        row = entry.row
+        same.setdefault((entry.label, row.bundle, row.verdict, row.reasons), []).append(entry)
+    groups = list(same.values())
+    rows = [group[0].row for group in groups]
     columns = [
-        Column(title="contender", cells=[name_entry(entry) for entry in entries], text=True),
+        Column(title="contender", cells=[name_entry(group[0]) for group in groups], text=True),
         Column(title="bundle", cells=[row.bundle for row in rows], text=True),
-        Column(title="scenario", cells=[row.scenario for row in rows], text=True),
-        Column(title="batch", cells=[str(row.batch) for row in rows]),
         Column(title="", cells=[draw_badge(row.verdict) for row in rows], text=True),
-        Column(title="reason", cells=["; ".join(row.reasons) for row in rows], text=True),
+        Column(title="reason", cells=["; ".join(row.reasons) for row in rows], prose=True),
+        Column(title="cases", cells=[_list_cases(group) for group in groups], prose=True),
     ]
     return draw_table(caption, columns)
+
+
+def _list_cases(entries: Sequence[Entry]) -> str:
+    """Return `offline, batch 1, 4, 16; server, batch 16`."""
+    batches: dict[str, list[str]] = {}
+    for scenario, batch in group_cases(entries):
+        batches.setdefault(scenario, []).append(str(batch))
+    return "; ".join(f"{scenario}, batch {', '.join(all_)}" for scenario, all_ in batches.items())
 
 
 def _ms(title: str, values: list[float | None], places: int) -> Column:
@@ -97,8 +111,10 @@ def _interval(latency: Latency | None, places: int) -> str:
     return f"{found.low:,.{places}f} to {found.high:,.{places}f}"
 
 
-def _list_metrics(group: Sequence[Entry]) -> list[str]:
-    return align([entry.row.metric and entry.row.metric.value for entry in group])
+def _list_metrics(group: Sequence[Entry], places: int) -> list[str]:
+    metrics = [entry.row.metric for entry in group]
+    ms = any(metric and metric.unit == "ms" for metric in metrics)
+    return align(pick(metrics, "value"), places if ms else 1)
 
 
 def _head_group(group: Sequence[Entry]) -> str:

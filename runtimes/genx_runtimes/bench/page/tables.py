@@ -16,11 +16,18 @@ class Column:
         title: in the header.
         cells: one a row; text is escaped.
         text: words, to the left; else figures, to the right.
+        prose: sentences, to the left, that may take several lines.
     """
 
     title: str
     cells: Sequence[str]
     text: bool = False
+    prose: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Return the class in style.css."""
+        return "prose" if self.prose else "text" if self.text else "figure"
 
 
 def draw_table(
@@ -36,7 +43,7 @@ def draw_table(
     count = len(columns[0].cells)
     if not count:
         return Markup()
-    kinds = ["text" if column.text else "figure" for column in columns]
+    kinds = [column.kind for column in columns]
     head = [
         element("th", column.title, scope="col", class_=kind)
         for column, kind in zip(columns, kinds, strict=True)
@@ -71,6 +78,13 @@ def draw_pairs(pairs: Iterable[tuple[str, str]]) -> Markup:
         part for term, text in pairs if text for part in (element("dt", term), element("dd", text))
     ]
     return element("dl", *parts)
+
+
+def draw_fold(title: str, content: Markup) -> Markup:
+    """Return content that is shown when its title is chosen; empty if there is none."""
+    if not content:
+        return content
+    return element("details", element("summary", element("h3", title)), content)
 
 
 def draw_bar(share: float | None) -> Markup:

@@ -44,9 +44,8 @@ def test_for_people(genx: Run) -> None:
 @pytest.mark.usefixtures("reports")
 def test_what_is_suggested_runs(genx: Run, tmp_path: Path) -> None:
     for expected in ("--html compare.html", "--fail-over 5%"):
-        done = genx(
-            "compare", "a.json", "b.json", *([] if "html" in expected else ["--html", "c.html"])
-        )
+        more = () if "html" in expected else ("--html", "c.html")
+        done = genx("compare", "a.json", "b.json", *more)
         (line,) = (x for x in done.out.splitlines() if x.startswith("next: "))
         assert line.endswith(expected)
         following = genx(*shlex.split(line.removeprefix("next: "))[1:])
@@ -56,7 +55,7 @@ def test_what_is_suggested_runs(genx: Run, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("reports")
 def test_for_machines(genx: Run) -> None:
-    done = genx("compare", "a.json", "b.json", "--json", "--fail-over", "5%")
+    done = genx("compare", "a.json", "b.json", "--json", "-", "--fail-over", "5%")
     assert (done.code, done.err) == (1, "")
     found = json.loads(done.out)
     assert (found["names"], found["same_bundles"]) == (["a", "b"], True)
@@ -125,6 +124,8 @@ def test_one_page_for_all(genx: Run, tmp_path: Path) -> None:
     done = genx("compare", *files, "--html", "none/page.html")
     assert done.code == 1
     assert "there is no folder none" in done.err
+    assert genx("compare", *files, "--json", "all.json").code == 0
+    assert json.loads((tmp_path / "all.json").read_bytes())["names"] == ["a", "b", "c"]
 
 
 def test_files_of_the_same_name_are_told_apart(genx: Run, tmp_path: Path) -> None:
@@ -142,6 +143,7 @@ def test_files_of_the_same_name_are_told_apart(genx: Run, tmp_path: Path) -> Non
         (("a.json", "none.json"), "cannot read none.json: No such file"),
         (("a.json", "bad.json"), "bad.json: this is no report of genx bench"),
         (("a.json", "a.json", "--fail-over", "5"), "--fail-over '5' is no percentage"),
+        (("a.json", "a.json", "--html", "page.pdf"), "page.pdf ends in '.pdf'"),
         (("a.json", "newer.json"), "newer.json: this is no report of genx bench"),
     ],
 )

@@ -206,6 +206,7 @@ def _make_row(
         else None,
         conditions=Conditions(
             waiting=0.12 if noisy else 0.002,
+            others=0.11 if noisy else 0.003,
             stolen=0.0,
             mhz_before=3250.0,
             mhz_after=3247.0,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genx_cli.options import AsJson, Quiet
+from genx_cli.options import Quiet
 from genx_cli.sink import Sink, open_sink
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def compare(
     ],
     html: Annotated[
         Path | None,
-        typer.Option(metavar="OUT.html", help="Write one page with the plots of all reports."),
+        typer.Option(metavar="FILE", help="Write one page with the plots of all reports."),
     ] = None,
     fail_over: Annotated[
         str | None,
@@ -38,33 +38,48 @@ def compare(
         bool,
         typer.Option("--same-bundle", help="Exit code 1 if a bundle is not the same in all."),
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing page.")] = False,
-    json: AsJson = False,
+    json: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the comparison as JSON; - prints it, nothing else."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Put reports beside one another: ratios of medians to the first, with 95 % intervals."""
     import msgspec
 
+    from genx_cli.reports import ReportFiles
     from genx_runtimes.bench.compare import compare_reports, parse_percentage, read_report
+    from genx_runtimes.bench.page import make_page
     from genx_runtimes.errors import InputError
 
-    sink = open_sink(json=json, quiet=quiet)
+    files = ReportFiles(json=json, html=html, force=force)
+    sink = open_sink(json=files.prints_json, quiet=quiet)
     limit = None if fail_over is None else parse_percentage(fail_over)
     if len(reports) < 2:
         raise InputError(
             f"{reports[0]} alone: there is nothing to compare it with",
             fix="genx compare FIRST.json OTHER.json",
         )
-    if html is not None and html.exists() and not force:
-        raise InputError(f"{html} exists already", fix="--force replaces it")
+    files.check()
     read = [read_report(path) for path in reports]
     names = _name_reports(reports)
     comparison = compare_reports(read, names)
     slower = () if limit is None else comparison.regressions(limit)
     _tell(sink, comparison, read)
+    result = {
+        "same_bundles": comparison.same_bundles,
+        "slower": slower,
+        **msgspec.to_builtins(comparison),
+    }
     if html is not None:
-        _write_page(html, read, names)
-        sink.say(f"wrote {html}: it needs no network, and holds the reports")
+        _write(html, make_page(read, names).encode())
+        sink.say(f"wrote {html}: all reports as one page")
+    if json is not None and not files.prints_json:
+        _write(json, msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+        sink.say(f"wrote {json}: the comparison")
     for line in slower:
         sink.warn(f"slower: {line}")
     if limit is not None:
@@ -72,13 +87,7 @@ def compare(
         sink.say(f"judged {_count(comparison)} ratios: {judged}")
     sink.say(f"next: {_suggest(reports, html)}")
     differs = same_bundle and not comparison.same_bundles
-    sink.finish(
-        {
-            "same_bundles": comparison.same_bundles,
-            "slower": slower,
-            **msgspec.to_builtins(comparison),
-        }
-    )
+    sink.finish(result)
     if slower or differs:
         raise typer.Exit(1)
 
@@ -140,13 +149,11 @@ def _count(comparison: Comparison) -> int:
     return sum(cell.interval is not None for line in comparison.lines for cell in line.cells)
 
 
-def _write_page(path: Path, reports: Sequence[BenchReport], names: Sequence[str]) -> None:
-    from genx_runtimes.bench.page import make_page
+def _write(path: Path, data: bytes) -> None:
     from genx_runtimes.writing import write_whole
 
-    page = make_page(reports, names)
     with write_whole(path) as file:
-        file.write(page.encode())
+        file.write(data)
 
 
 def _suggest(reports: Sequence[Path], html: Path | None) -> str:

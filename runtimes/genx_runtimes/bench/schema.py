@@ -7,7 +7,7 @@ import sys
 
 import msgspec
 
-from genx_runtimes.bench.record import FORMAT, FORMAT_VERSION, BenchReport
+from genx_runtimes.bench.record import BenchReport
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -18,7 +18,7 @@ def make_schema() -> str:
     Source: JSON Schema, draft 2020-12.
     """
     schema = msgspec.json.schema(BenchReport)
-    title = f"{FORMAT} {FORMAT_VERSION}: the report of genx bench"
+    title = "genx-bench 1: the report of genx bench"
     return json.dumps({"$schema": DIALECT, "title": title, **schema}, indent=2) + "\n"
 
 

@@ -81,6 +81,7 @@ def draw_conditions(caption: str, entries: Sequence[Entry]) -> Markup:
         Column(title="", cells=[draw_badge(entry.row.verdict) for entry in shown], text=True),
         Column(title="p50 of each round, ms", cells=[_list_rounds(entry) for entry in shown]),
         Column(title="waiting for cores", cells=[percent(c.waiting) for c in found]),
+        Column(title="other programs", cells=[percent(c.others) for c in found]),
         Column(title="stolen", cells=[percent(c.stolen) for c in found]),
         Column(title="MHz", cells=[_change(c.mhz_before, c.mhz_after) for c in found]),
         Column(title="°C", cells=[_change(c.celsius_before, c.celsius_after) for c in found]),
@@ -91,6 +92,7 @@ def draw_conditions(caption: str, entries: Sequence[Entry]) -> Markup:
 
 _NOTHING = Conditions(
     waiting=None,
+    others=None,
     stolen=None,
     mhz_before=None,
     mhz_after=None,

@@ -80,10 +80,10 @@ def _draw_reasons(caption: str, entries: Sequence[Entry]) -> Markup:
     rows = [group[0].row for group in groups]
     columns = [
         Column(title="contender", cells=[name_entry(group[0]) for group in groups], text=True),
-        Column(title="bundle", cells=[row.bundle for row in rows], text=True),
         Column(title="", cells=[draw_badge(row.verdict) for row in rows], text=True),
         Column(title="reason", cells=["; ".join(row.reasons) for row in rows], prose=True),
         Column(title="cases", cells=[_list_cases(group) for group in groups], prose=True),
+        Column(title="bundle", cells=[row.bundle for row in rows], text=True),
     ]
     return draw_table(caption, columns)
 
@@ -121,7 +121,7 @@ def _head_group(group: Sequence[Entry]) -> str:
     scenario, batch = group[0].case
     metric = next((entry.row.metric for entry in group if entry.row.metric), None)
     text = f"{scenario}, batch {batch}"
-    return f"{text}: the metric is {metric.name}, {metric.unit}" if metric else text
+    return f"{text}; metric: {metric.name}, {metric.unit}" if metric else text
 
 
 def _tell_threads(entry: Entry) -> str:

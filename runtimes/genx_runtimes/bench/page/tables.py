@@ -55,7 +55,9 @@ def draw_table(
         if group != last:
             bodies.append([])
             if group:
-                title = element("th", group, scope="rowgroup", colspan=len(columns))
+                title = element(
+                    "th", element("span", group), scope="rowgroup", colspan=len(columns)
+                )
                 bodies[-1].append(element("tr", title, class_="group"))
             last = group
         cells = [

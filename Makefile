@@ -37,6 +37,7 @@ test-aarch64: .venv/export
 
 docs: .venv/dev
 	$(BIN)/python -m typer genx_cli.app utils docs --name genx --output docs/cli.md
+	$(BIN)/python -m genx_runtimes.bench.schema > docs/bench-schema.json
 
 # Train the sample models again, on about two cores; each takes minutes.
 # All of them, or one: `make samples ONLY=crgan`.

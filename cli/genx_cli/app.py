@@ -28,6 +28,7 @@ COMMANDS = (
     "traverse",
     "inspect",
     "bench",
+    "compare",
     "tune",
     "doctor",
 )

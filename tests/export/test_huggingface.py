@@ -238,6 +238,7 @@ def test_schedules_and_predictions(settings: dict[str, Any], tmp_path: Path) -> 
         (NormalPrior(name="x", shape=(1, 4, 4)),),
         OutputSpec(name="image", kind="tensor"),
         {"n": lambda f: {"y": network(f["x"], f["time"].reshape(-1, 1, 1, 1))}},
+        {"n": ["x", "time"]},
         Draw(seed=0, indices=range(2), feeds={"x": noise}),
         size=2,
         max_batch=2,

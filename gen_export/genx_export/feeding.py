@@ -196,9 +196,9 @@ def _bind_priors(component: Component, priors: Sequence[str]) -> dict[str, str]:
 
 
 def _explain_idle(prior: str, components: Sequence[Component]) -> SourceError:
-    named = " and ".join(repr(c.name) for c in components)
+    named = " or ".join(repr(c.name) for c in components)
     return SourceError(
-        f"prior {prior!r} feeds nothing: component {named} has no such input",
+        f"prior {prior!r} feeds nothing: no such input in {named}",
         fix=suggest(prior, [name for c in components for name in c.parameters]),
     )
 

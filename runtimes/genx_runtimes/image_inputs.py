@@ -121,13 +121,16 @@ def cover(pixels: Pixels, height: int, width: int) -> Pixels:
     return np.asarray(fitted).reshape(height, width, pixels.shape[2])
 
 
-def load_images(path: Path, name: str, shape: tuple[int, int, int]) -> Array:
+def load_images(
+    path: Path, name: str, shape: tuple[int, int, int], *, by_name: bool = False
+) -> Array:
     """Return the images (N, C, H, W) of an array file, in its own dtype.
 
     Args:
-        path: `.npy`, or `.npz` with an array of that name if it has several.
+        path: `.npy`, or `.npz` with an array of that name.
         name: of the input that they are for.
         shape: of one image: C, H, W.
+        by_name: whether the only array of an `.npz` is to have that name too.
 
     Raises:
         InputError: it cannot be read, or there is no such array.
@@ -138,7 +141,8 @@ def load_images(path: Path, name: str, shape: tuple[int, int, int]) -> Array:
             arrays = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except (OSError, ValueError, EOFError, BadZipFile) as err:
         raise InputError(f"{path} cannot be read as an array: {err}") from err
-    array = arrays.get(name) if len(arrays) > 1 else next(iter(arrays.values()), None)
+    alone = len(arrays) == 1 and not by_name
+    array = next(iter(arrays.values())) if alone else arrays.get(name)
     if array is None:
         raise InputError(f"{path} has {', '.join(arrays) or 'no array'}, expected {name!r}")
     if array.ndim != 4 or array.shape[1:] != shape or not len(array):

@@ -166,7 +166,7 @@ def _find_contract(name: str, model: Manifest | LoadedModel) -> _Contract:
 
 def _read_archive(path: Path, name: str, contract: _Contract) -> Floats:
     """Return the images (N, C, H, W) of an .npz, in the range of the input."""
-    images = load_images(path, name, contract.shape)
+    images = load_images(path, name, contract.shape, by_name=True)
     if len(images) < _LEAST:
         raise InputError(f"{path}: {name!r} has {len(images)} images, expected {_LEAST} or more")
     if images.dtype == np.uint8:

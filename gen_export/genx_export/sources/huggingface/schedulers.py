@@ -72,15 +72,21 @@ def describe_scheduler(folder: Path, name: object) -> tuple[dict[str, object], l
     if prediction not in _PREDICTIONS:
         raise settings.cannot_express("prediction_type")
     betas = np.asarray(scheduler.betas, np.float64)
+    if betas.ndim != 1 or not betas.size:
+        raise settings.cannot_express("trained_betas")
     if prediction == "epsilon" and not np.prod(1 - betas) > 0:
         raise settings.cannot_express("rescale_betas_zero_snr")  # x_0 is not in the noise
     offset = settings.integer("steps_offset", least=0)
     if offset >= len(betas):
         raise settings.cannot_express("steps_offset")
     steps = min(_STEPS[solver], len(betas) - offset)
+    try:
+        schedule = _describe_schedule(settings, betas)
+    except ValueError as err:
+        raise SourceError(f"{settings.path}: {err}", fix="save the pipeline again") from err
     fields: dict[str, object] = {
         "prediction": _PREDICTIONS[prediction],
-        "schedule": msgspec.to_builtins(_describe_schedule(settings, betas)),
+        "schedule": msgspec.to_builtins(schedule),
         "solver": solver,
         "steps": steps,
     }

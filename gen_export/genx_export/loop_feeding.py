@@ -8,7 +8,7 @@ calibrated with, are what the loop really meets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -108,6 +108,7 @@ def run_loop(
     priors: tuple[Prior, ...],
     output: OutputSpec,
     calls: Mapping[str, Call],
+    takes: Mapping[str, Collection[str]],
     draw: Draw,
     *,
     size: int,
@@ -120,9 +121,14 @@ def run_loop(
         priors: what feeds it.
         output: the output contract.
         calls: what computes each of `sampler.components`.
+        takes: the names of each one's inputs.
         draw: the samples to make.
         size: samples a pass.
         max_batch: the largest batch that the components take.
+
+    Raises:
+        InputError: the sampler's own settings cannot be met.
+        SourceError: two ways to the same samples differ.
     """
     loop = find_sampler(sampler.kind)
     parts = []
@@ -134,8 +140,14 @@ def run_loop(
         }
         sessions = {n: CallSession(each.record(calls[n])) for n, each in kept.items()}
         model = LoopModel(
-            sampler=sampler, priors=priors, output=output, max_batch=max_batch, sessions=sessions
+            sampler=sampler,
+            priors=priors,
+            output=output,
+            max_batch=max_batch,
+            sessions=sessions,
+            takes=takes,
         )
+        loop.accept(model, _OPTIONS)
         few = Draw(
             watched=not first and loop.other is None,
             seed=draw.seed,

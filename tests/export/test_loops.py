@@ -49,6 +49,24 @@ def recurrent(wrong=False):
     )
 
 
+def classes():
+    made = recurrent()
+    made.priors["noise"] = "one_hot:7"
+    return made
+
+
+def endless():
+    made = recurrent()
+    made.sampler["length"] = 0
+    return made
+
+
+def idle():
+    made = recurrent()
+    made.priors["style"] = "normal:3"
+    return made
+
+
 def unlike():
     return recurrent(wrong=True)
 
@@ -115,6 +133,21 @@ def test_a_recurrent_model_in_one_graph_and_step_by_step(source: Path, tmp_path:
 def test_steps_that_differ_from_the_whole_are_refused(source: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="whole sequence and its steps differ by"):
         export(f"{source}:unlike", tmp_path / "r.genx")
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("classes", "sequences has 'noise', one class a sample: only a prior with a shape has"),
+        ("endless", "of family 'recurrent': length is 0, expected 1 or more"),
+        ("idle", "prior 'style' feeds nothing: no such input in 'step' or 'whole'"),
+    ],
+)
+def test_recurrent_models_that_cannot_be(
+    kind: str, message: str, source: Path, tmp_path: Path
+) -> None:
+    with pytest.raises((InputError, SourceError), match=message):
+        export(f"{source}:{kind}", tmp_path / "r.genx")
 
 
 def test_a_diffusion_model(source: Path, tmp_path: Path) -> None:

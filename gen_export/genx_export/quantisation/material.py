@@ -156,6 +156,7 @@ def _run_bundle(
                 manifest.priors,
                 manifest.output,
                 calls,
+                {c.name: [port.name for port in c.inputs] for c in manifest.components},
                 draw,
                 size=manifest.batch.usual,
                 max_batch=manifest.batch.max,

@@ -54,8 +54,10 @@ class FedComponent:
         )
 
 
-def run_model_loop(model: LoadedModel, draw: Draw, *, size: int, max_batch: int) -> LoopRun | None:
-    """Run the original model's sampling loop; None where one pass through one graph is all."""
+def run_model_loop(
+    model: LoadedModel, draw: Draw, *, size: int, max_batch: int, wanted: int | None = None
+) -> LoopRun | None:
+    """Run the original model's sampling loop, see `run_loop`; None where one pass is all."""
     if isinstance(model.sampler, OnePassSpec):
         return None
     contract = model.contract
@@ -66,7 +68,14 @@ def run_model_loop(model: LoadedModel, draw: Draw, *, size: int, max_batch: int)
             component, [contract.name if name == OUTPUT else name for name in names]
         )
     return run_loop(
-        model.sampler, model.priors, contract, calls, draw, size=size, max_batch=max_batch
+        model.sampler,
+        model.priors,
+        contract,
+        calls,
+        draw,
+        size=size,
+        max_batch=max_batch,
+        wanted=wanted,
     )
 
 

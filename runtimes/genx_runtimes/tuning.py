@@ -29,11 +29,11 @@ Progress = Callable[[str], None]
 
 _WORKER = "genx_runtimes.bench.worker"
 _CALLS = "genx_runtimes.bench.calls"
-_SECONDS = 0.5
+_SECONDS_A_ROUND = 0.25
 _ROUNDS = 2
 _WARM_UP_S = 0.5
-# Measured twice is what took at most that many times the shortest time, and the first few of it.
-_CLOSE = 1.6
+# Measured again is what took at most that many times the shortest time, and the first few of it.
+_CLOSE = 2.0
 _FINALISTS = 4
 
 
@@ -170,9 +170,9 @@ def measure(
 ) -> tuple[Combination, ...]:
     """Measure variants in every installed engine; the fastest first.
 
-    First with all usable cores (or `threads`); then those that came close once more, of which the
-    shorter time counts, and the fastest with fewer threads as well: what disturbs one measurement
-    does not decide.
+    First each once with all usable cores (or `threads`); then those that came close again, of
+    which the shorter time counts, and the fastest with fewer threads as well: what disturbs one
+    measurement does not decide.
 
     Args:
         bundle: what to run.
@@ -186,13 +186,13 @@ def measure(
     worker = _CALLS if calls else _WORKER
     shares = list_calls(bundle, batch)[1] if calls else 1
 
-    def measure_some(cases: Sequence[tuple[str, str, int]]) -> list[Combination]:
-        timed = _measure_some(bundle, cases, batch, worker, progress)
+    def measure_some(cases: Sequence[tuple[str, str, int]], rounds: int) -> list[Combination]:
+        timed = _measure_some(bundle, cases, batch, worker, rounds, progress)
         return [replace(c, p50_ms=c.p50_ms and c.p50_ms * shares) for c in timed]
 
     cores = threads or count_usable_cores()
     pairs = [(engine.name, variant) for engine in _list_engines() for variant in variants]
-    found = measure_some([(*pair, cores) for pair in pairs])
+    found = measure_some([(*pair, cores) for pair in pairs], 1)
     best = found[0]
     if best.p50_ms is None:
         return tuple(found)
@@ -202,7 +202,7 @@ def measure(
     finals = [(c.backend, c.variant, cores) for c in close]
     finals += [(best.backend, best.variant, n) for n in fewer]
     if len(finals) > 1:
-        again = measure_some(finals)
+        again = measure_some(finals, _ROUNDS)
         earlier = {(c.backend, c.variant, c.threads): c for c in close}
         shorter = [
             min(c, earlier.get((c.backend, c.variant, c.threads), c), key=_rank) for c in again
@@ -216,6 +216,7 @@ def _measure_some(
     cases: Sequence[tuple[str, str, int]],
     batch: int,
     worker: str,
+    rounds: int,
     progress: Progress,
 ) -> list[Combination]:
     contenders = {
@@ -229,7 +230,10 @@ def _measure_some(
         for case in cases
     }
     options = BenchOptions(
-        batches=(batch,), min_duration_s=_SECONDS, rounds=_ROUNDS, warm_up_s=_WARM_UP_S
+        batches=(batch,),
+        min_duration_s=_SECONDS_A_ROUND * rounds,
+        rounds=rounds,
+        warm_up_s=_WARM_UP_S,
     )
     report = run_bench(bundle, list(contenders.values()), options, before_case=progress)
     rows = {row.contender: row for row in report.rows}

@@ -42,13 +42,6 @@ def fake_measure(faster: Sequence[str]) -> Callable[..., tuple[Combination, ...]
 
 
 @pytest.fixture
-def native(models: str, tmp_path: Path) -> Path:
-    """A bundle with fp32 alone, in which rewrites fire."""
-    export(f"{models}:Tiny", tmp_path / "native.genx", **FLAGS)
-    return tmp_path / "native.genx"
-
-
-@pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def choose(*faster: str) -> None:
         monkeypatch.setattr("genx_export.quantisation.extend.measure", fake_measure(faster))

@@ -54,8 +54,10 @@ class FedComponent:
         )
 
 
-def run_model_loop(model: LoadedModel, draw: Draw, *, size: int, max_batch: int) -> LoopRun | None:
-    """Run the original model's sampling loop; None where one pass through one graph is all.
+def run_model_loop(
+    model: LoadedModel, draw: Draw, *, size: int, max_batch: int, wanted: int | None = None
+) -> LoopRun | None:
+    """Run the original model's sampling loop, see `run_loop`; None where one pass is all.
 
     Raises:
         SourceError: a prior has no input, or the components do not take what the loop gives.
@@ -76,7 +78,15 @@ def run_model_loop(model: LoadedModel, draw: Draw, *, size: int, max_batch: int)
         if not any(prior.name in takes.get(name, ()) for name in run):
             raise _explain_idle(prior.name, [c for c in model.components if c.name in run])
     return run_loop(
-        model.sampler, model.priors, contract, calls, takes, draw, size=size, max_batch=max_batch
+        model.sampler,
+        model.priors,
+        contract,
+        calls,
+        takes,
+        draw,
+        size=size,
+        max_batch=max_batch,
+        wanted=wanted,
     )
 
 

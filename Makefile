@@ -18,8 +18,10 @@ demo: .venv/export
 	$(BIN)/genx bench demo/dcgan.genx --batch 1,16 --min-duration 2 --compare-torch samples/dcgan
 	@echo "The 64 digits are in $(CURDIR)/demo/digits.png"
 
+# As many tests at a time as there are cores, one thread each: more of them would wait for each other.
 test: lint
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal \
+		--cov --cov-report=term --cov-fail-under=90
 
 lint: .venv/dev
 	$(BIN)/ruff check .

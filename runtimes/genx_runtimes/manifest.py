@@ -17,6 +17,8 @@ FORMAT_VERSION = 1
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MANIFEST_PATH = "manifest.json"
 GOLDEN_PATH = "golden.npz"
+# The part of the golden arrays that is the sampling loop's as a whole, not a component's.
+LOOP = "loop"
 
 Role = Literal["prior", "loop", "data", "output"]
 

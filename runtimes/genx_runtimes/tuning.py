@@ -12,9 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from genx_runtimes.backends import BACKENDS, Backend, find_backend
-from genx_runtimes.bench.contender import genx_contender
+from genx_runtimes.bench.calls import list_calls
+from genx_runtimes.bench.contender import GENX, Contender
 from genx_runtimes.bench.options import BenchOptions
 from genx_runtimes.bench.run import run_bench
 from genx_runtimes.bundle import Bundle
@@ -26,12 +28,13 @@ from genx_runtimes.writing import write_whole
 
 Progress = Callable[[str], None]
 
-_SECONDS = 0.5
-_COUNT = 10
+_CALLS = "genx_runtimes.bench.calls"
+_SECONDS_A_ROUND = 0.25
+_COUNT_A_ROUND = 5
 _ROUNDS = 2
 _WARM_UP_S = 0.5
-# Measured twice is what took at most that many times the shortest time, and the first few of it.
-_CLOSE = 1.6
+# Measured again is what took at most that many times the shortest time, and the first few of it.
+_CLOSE = 2.0
 _FINALISTS = 4
 
 
@@ -163,17 +166,34 @@ def measure(
     *,
     batch: int,
     threads: int | None = None,
+    calls: bool = False,
     progress: Progress = lambda _: None,
 ) -> tuple[Combination, ...]:
     """Measure variants in every installed engine; the fastest first.
 
-    First with all usable cores (or `threads`); then those that came close once more, of which the
-    shorter time counts, and the fastest with fewer threads as well: what disturbs one measurement
-    does not decide.
+    First each once with all usable cores (or `threads`); then those that came close again, of
+    which the shorter time counts, and the fastest with fewer threads as well: what disturbs one
+    measurement does not decide.
+
+    Args:
+        bundle: what to run.
+        variants: names.
+        batch: samples a call.
+        threads: the only thread count to consider; None tries several.
+        calls: of a loop, whether its calls are timed in their shares rather than whole passes; the
+            time that counts is then that of a pass's calls, without what the host does in between.
+        progress: told what comes next.
     """
+    worker = _CALLS if calls else GENX
+    shares = list_calls(bundle, batch)[1] if calls else 1
+
+    def measure_some(cases: Sequence[tuple[str, str, int]], rounds: int) -> list[Combination]:
+        timed = _measure_some(bundle, cases, batch, worker, rounds, progress)
+        return [replace(c, p50_ms=c.p50_ms and c.p50_ms * shares) for c in timed]
+
     cores = threads or count_usable_cores()
     pairs = [(engine.name, variant) for engine in list_engines() for variant in variants]
-    found = _measure_some(bundle, [(*pair, cores) for pair in pairs], batch, progress)
+    found = measure_some([(*pair, cores) for pair in pairs], 1)
     best = found[0]
     if best.p50_ms is None:
         return tuple(found)
@@ -183,7 +203,7 @@ def measure(
     finals = [(c.backend, c.variant, cores) for c in close]
     finals += [(best.backend, best.variant, n) for n in fewer]
     if len(finals) > 1:
-        again = _measure_some(bundle, finals, batch, progress)
+        again = measure_some(finals, _ROUNDS)
         earlier = {(c.backend, c.variant, c.threads): c for c in close}
         shorter = [
             min(c, earlier.get((c.backend, c.variant, c.threads), c), key=_rank) for c in again
@@ -193,17 +213,29 @@ def measure(
 
 
 def _measure_some(
-    bundle: Bundle, cases: Sequence[tuple[str, str, int]], batch: int, progress: Progress
+    bundle: Bundle,
+    cases: Sequence[tuple[str, str, int]],
+    batch: int,
+    worker: str,
+    rounds: int,
+    progress: Progress,
 ) -> list[Combination]:
     contenders = [
-        genx_contender(bundle, backend, variant, threads=threads)
+        Contender(
+            bundle=bundle,
+            name=f"{backend} {variant}, {threads} threads",
+            module=worker,
+            backend=backend,
+            variant=variant,
+            threads=threads,
+        )
         for backend, variant, threads in cases
     ]
     options = BenchOptions(
         batches=(batch,),
-        min_duration_s=_SECONDS,
-        min_count=_COUNT,
-        rounds=_ROUNDS,
+        min_duration_s=_SECONDS_A_ROUND * rounds,
+        min_count=_COUNT_A_ROUND * rounds,
+        rounds=rounds,
         warm_up_s=_WARM_UP_S,
         examine=False,
     )

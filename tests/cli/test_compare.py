@@ -51,6 +51,8 @@ def test_what_is_suggested_runs(genx: Run, tmp_path: Path) -> None:
         following = genx(*shlex.split(line.removeprefix("next: "))[1:])
         assert following.code == (0 if "html" in expected else 1)
     assert {"compare.html", "c.html"} <= list_files(tmp_path)
+    done = genx("compare", "a.json", "a.json", "--html", "d.html", "--fail-over", "5%")
+    assert done.out.endswith("next: genx compare a.json a.json --json -\n")
 
 
 @pytest.mark.usefixtures("reports")

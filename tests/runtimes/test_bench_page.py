@@ -128,6 +128,7 @@ def test_everything_has_its_words() -> None:
     assert tags.count("h1") == 1
     for text in (
         "there is no NVIDIA GPU here: libcuda.so.1 cannot be opened",
+        "What to know of 12 of 42 rows",
         "threads waited 12 % of the time",
         "energy is not available: /sys/class/powercap cannot be read",
         "AMD EPYC 9354",

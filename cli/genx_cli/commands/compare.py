@@ -85,7 +85,7 @@ def compare(
     if limit is not None:
         judged = f"{len(slower)} slower by more than {fail_over}" if slower else "none is slower"
         sink.say(f"judged {_count(comparison)} ratios: {judged}")
-    sink.say(f"next: {_suggest(reports, html)}")
+    sink.say(f"next: {_suggest(reports, html, fail_over)}")
     differs = same_bundle and not comparison.same_bundles
     sink.finish(result)
     if slower or differs:
@@ -156,8 +156,11 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def _suggest(reports: Sequence[Path], html: Path | None) -> str:
+def _suggest(reports: Sequence[Path], html: Path | None, fail_over: str | None) -> str:
+    """Return the same command with what was not asked for yet."""
     from genx_cli.next_steps import quote
 
     words = " ".join(("genx compare", *map(quote, reports)))
-    return f"{words} --fail-over 5%" if html else f"{words} --html compare.html"
+    if html is None:
+        return f"{words} --html compare.html"
+    return f"{words} --fail-over 5%" if fail_over is None else f"{words} --json -"

@@ -9,7 +9,7 @@ from genx_runtimes.bench.page.entries import Entry, group_cases
 from genx_runtimes.bench.page.marks import draw_swatch
 from genx_runtimes.bench.page.markup import Markup, element
 from genx_runtimes.bench.page.numbers import UNKNOWN, align, count_decimals, pick
-from genx_runtimes.bench.page.tables import Column, draw_table
+from genx_runtimes.bench.page.tables import Column, draw_fold, draw_table
 
 _SIGNS = {"valid": "✓", "unstable": "~", "noisy": "≈", "failed": "✕"}
 _QUANTILES = ("p90", "p95", "p99", "p999")
@@ -65,9 +65,10 @@ def draw_failures(entries: Sequence[Entry]) -> Markup:
 
 
 def draw_doubts(entries: Sequence[Entry]) -> Markup:
-    """Return what a reader must know of rows with figures; empty if there is nothing."""
+    """Return what a reader must know of rows with figures, folded up; empty if there is nothing."""
     told = [e for e in entries if e.row.verdict != "failed" and e.row.reasons]
-    return _draw_reasons("What to know of some figures", told)
+    title = f"What to know of {len(told)} of {len(entries)} rows"
+    return draw_fold(title, _draw_reasons("Why figures are in doubt, or what they hold", told))
 
 
 def _draw_reasons(caption: str, entries: Sequence[Entry]) -> Markup:

@@ -22,6 +22,7 @@ from genx_export.passes import run_passes
 from genx_export.quantisation.extend import Form
 from genx_export.quantisation.weight_only import shrink_weights
 from genx_export.sources import SourceRequest, load_source
+from genx_runtimes.bench.matmul_graph import Dtype, describe_chain, make_chain
 from genx_runtimes.bundle import open_bundle
 from genx_runtimes.errors import ExportError
 from genx_runtimes.latents import LatentSource
@@ -248,6 +249,7 @@ def test_an_unknown_domain_is_told() -> None:
         count(model)
 
 
+@pytest.mark.filterwarnings("ignore:TF32 acceleration:UserWarning")  # of oneDNN, on Intel GPUs
 @pytest.mark.parametrize("sample", ["dcgan", "diffusion", "char_transformer", "crgan"])
 def test_pytorch_counts_the_same(sample: str) -> None:
     """PyTorch counts FLOPs, two a multiply-add, and transposed convolutions as we do."""
@@ -315,3 +317,13 @@ def test_a_graph_that_cannot_be_counted_is_left_out() -> None:
     manifest = state_costs(bundle.manifest, {path: model.SerializeToString()}, told.append)
     assert not manifest.variants[0].costs
     assert told[0].startswith("the multiply-adds of 'generator' in 'fp32' are not counted: node ")
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "fp16", "int8"])
+def test_the_products_that_a_machine_is_timed_by_are_valid_and_counted(dtype: Dtype) -> None:
+    """The runtime writes this file without the onnx package."""
+    size, depth = 40, 3
+    data = make_chain(dtype, size, depth)
+    onnx.checker.check_model(data, full_check=True)
+    cost = count_cost(data, describe_chain(dtype, size), BOUNDS)
+    assert cost.macs == depth * size * size

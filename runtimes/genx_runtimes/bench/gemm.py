@@ -16,7 +16,7 @@ from genx_runtimes.session import Session, SessionOptions, read_node_times
 SHAPES = ((512, 512), (1024, 1024), (2048, 1024), (256, 2048))
 # In a chain, what a call adds and the copy of its result weigh less.
 _DEPTH = 4
-_SECONDS = 0.3
+_SECONDS = 0.4
 _WARM_UP = 2
 _FEWEST = 4
 

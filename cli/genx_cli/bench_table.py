@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from genx_cli.sink import Sink
     from genx_runtimes.bench import BenchReport, Row
+    from genx_runtimes.bench.figures import Limit
 
 _COLOURS = {"valid": "green", "unstable": "yellow", "noisy": "yellow", "failed": "red"}
 _TEXTS = ("bundle", "contender", "scenario", "verdict")
@@ -19,8 +20,14 @@ _TEXTS = ("bundle", "contender", "scenario", "verdict")
 _Column = tuple[str, Callable[["Row"], object]]
 
 
-def tell_report(sink: Sink, report: BenchReport) -> None:
-    """Print the rows that were measured, and what a reader must know of them."""
+def tell_report(sink: Sink, report: BenchReport, *, nodes: bool = False) -> None:
+    """Print the rows that were measured, and what a reader must know of them.
+
+    Args:
+        sink: of the running command.
+        report: what was measured.
+        nodes: whether the heaviest nodes are shown too.
+    """
     device = report.device
     for bundle in report.bundles:
         sink.say(f"{bundle.name} ({bundle.digest[:12]}), {_megabytes(bundle.bytes)} MB")
@@ -32,6 +39,10 @@ def tell_report(sink: Sink, report: BenchReport) -> None:
     if examined:
         sink.say("where the time of a call goes, the first sample of a process, memory")
         sink.show(_make_table(examined, _choose_parts(report)))
+    for row in examined if nodes else ():
+        if row.limit:
+            sink.say(f"heaviest nodes of {row.contender}, batch {row.batch}")
+            sink.show(_list_nodes(row.limit))
     _warn(sink, report)
     for reason in report.reasons:
         sink.say(f"  {reason}")
@@ -78,6 +89,24 @@ def _make_table(rows: Sequence[Row], columns: Sequence[_Column]) -> Table:
             for name, cell in told
         ]
         table.add_row(*cells)
+    return table
+
+
+def _list_nodes(limit: Limit) -> Table:
+    """Return a table of the heaviest nodes, and how far each is from the machine's limit."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("component", "node", "kind"):
+        table.add_column(name)
+    for name in ("ms", "share", "of limit"):
+        table.add_column(name, justify="right")
+    for node in limit.nodes:
+        reached = "-" if node.of_limit is None else f"{node.of_limit:.0%}"
+        texts = (node.component, node.name, node.kind, f"{node.ms:.3f}", f"{node.share:.0%}")
+        table.add_row(*map(Text, texts), reached)
     return table
 
 

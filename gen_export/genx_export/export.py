@@ -13,6 +13,7 @@ from pathlib import Path
 from genx_export.bundle_contents import assemble_bundle, collect_golden, collect_loop
 from genx_export.bundle_writer import check_target, pack_manifest, write_bundle
 from genx_export.contract import check_contract
+from genx_export.cost import state_costs
 from genx_export.disk_files import DiskFiles
 from genx_export.feeding import FedComponent, feed_components, run_model_loop
 from genx_export.flags import parse_batch, parse_output, parse_prior
@@ -197,7 +198,7 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
         )
         manifest, files = extended.manifest, extended.files
     progress("writing the bundle")
-    size = write_bundle(target, manifest, files, as_zip=as_zip)
+    size = write_bundle(target, state_costs(manifest, files, warnings.append), files, as_zip=as_zip)
     return ExportReport(
         path=target,
         name=model.name,

@@ -255,10 +255,12 @@ def test_the_roofline_holds_rows_and_ceilings(chromium: Any, one: Path) -> None:
         points = visit.marks("roofline", "point")
         assert len(points) == len(limited)
         for point in points:
-            limit = _row(reports, point)["limit"]
+            row = _row(reports, point)
+            limit, cost = row["limit"], row["limit"]["cost"]
             assert float(point["macsPerS"]) == limit["macs_per_s"]
             x, y = _position(point)
-            intensity = limit["cost"]["macs"] / limit["cost"]["bytes"]
+            moved = cost["weight_bytes"] / row["batch"] + cost["io_bytes"]
+            intensity = cost["macs"] / moved
             assert abs(x - _place(point["axes"], "x", intensity)) < PLACE
             assert abs(y - _place(point["axes"], "y", limit["macs_per_s"])) < PLACE
         roofs = visit.marks("roofline", "line")

@@ -34,7 +34,7 @@ from genx_runtimes.bench.record import (
 DIGEST = "3f" * 32
 SCENARIOS: tuple[Scenario, ...] = ("single-stream", "offline")
 BATCHES = (1, 4, 16)
-COST = Cost(macs=104_300_000, bytes=14_900_000, steps=1)
+COST = Cost(macs=104_300_000, weight_bytes=14_100_000, io_bytes=49_000, steps=1)
 
 
 @dataclass(frozen=True)
@@ -219,8 +219,10 @@ def _make_row(
         else Limit(
             cost=COST,
             macs_per_s=macs_per_s,
+            dtype="int8" if int8 else "fp32",
             ceiling="compute",
             of_limit=macs_per_s / (402.5e9 if int8 else 121.9e9),
+            graphs=(),
             nodes=_make_nodes(latency.p50_ms),
         ),
         psnr_db=contender.psnr_db,
@@ -261,6 +263,7 @@ def _make_nodes(ms: float) -> tuple[Node, ...]:
     shares = (0.34, 0.22, 0.15, 0.09, 0.05, 0.04, 0.03, 0.02, 0.02, 0.01)
     return tuple(
         Node(
+            component="generator",
             name=f"/main/main.{3 * place}/ConvTranspose_{place}"
             if place < 5
             else f"reorder_{place}",

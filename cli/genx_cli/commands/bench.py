@@ -62,6 +62,9 @@ def bench(  # noqa: PLR0913 - one parameter a flag
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as one HTML page.")
     ] = None,
+    nodes: Annotated[
+        bool, typer.Option("--nodes", help="Show the ten heaviest nodes of each contender.")
+    ] = False,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
@@ -101,7 +104,7 @@ def bench(  # noqa: PLR0913 - one parameter a flag
         contenders.append(name_torch(compare_torch, opened))
     with sink.progress("starting") as progress:
         report = run_bench(contenders, options, progress=progress.step)
-    tell_report(sink, report)
+    tell_report(sink, report, nodes=nodes)
     for line in files.write(report):
         sink.say(line)
     if json is not None and not files.prints_json:

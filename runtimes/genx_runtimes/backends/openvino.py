@@ -11,11 +11,19 @@ from typing import NamedTuple
 
 import openvino as ov
 
+from genx_runtimes.backends.openvino_profile import read_profile
 from genx_runtimes.cache import cache_folder
 from genx_runtimes.cpu import count_usable_cores
 from genx_runtimes.errors import BackendError, InputError
 from genx_runtimes.manifest import ComponentSpec, TensorSpec
-from genx_runtimes.session import Array, Closing, SessionOptions, check_feeds
+from genx_runtimes.session import (
+    Array,
+    Closing,
+    NodeTime,
+    SessionOptions,
+    add_times,
+    check_feeds,
+)
 from genx_runtimes.signal_stack import keep_signal_stack
 
 _DEVICE = "CPU"
@@ -50,6 +58,9 @@ class OpenVinoSession(Closing):
             "INFERENCE_NUM_THREADS": options.threads or count_usable_cores(),
             "INFERENCE_PRECISION_HINT": "f32",
         }
+        self._profile: list[list[NodeTime]] | None = [] if options.profile else None
+        if options.profile:
+            self._settings["PERF_COUNT"] = True
         if options.cache:
             self._settings["CACHE_DIR"] = str(cache_folder("openvino"))
         self._model: bytes | None = model
@@ -108,9 +119,17 @@ class OpenVinoSession(Closing):
             raise BackendError(
                 f"openvino failed in component {self._component.name!r}: {_last(err)}"
             ) from err
+        if self._profile is not None:
+            self._profile.append(read_profile(request))
         return {
             name: results[port] for name, port in zip(self._names, request.outputs, strict=True)
         }
+
+    def node_times(self, skip: int) -> tuple[NodeTime, ...]:
+        """Return what each node took, see `read_node_times`."""
+        if self._profile is None:
+            raise BackendError("the session was opened without `profile`")
+        return add_times(node for call in self._profile[skip:] for node in call)
 
     def close(self) -> None:
         """Free the graph."""

@@ -3,57 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genx_runtimes.bench.case import Examination
 from genx_runtimes.bench.figures import Parts
+from genx_runtimes.bench.metered import meter
 from genx_runtimes.latents import LatentSource
 from genx_runtimes.sampler import Batch, Sampler
 from genx_runtimes.samplers.loop import Draw
-from genx_runtimes.session import Array, Closing, Session
 
 if TYPE_CHECKING:
     from genx_runtimes.bundle import Bundle
-    from genx_runtimes.manifest import TensorSpec
 
 _SECONDS = 1.0
 _MIN_CALLS = 3
 _MAX_CALLS = 200
-
-
-class TimedSession(Closing):
-    """A session that counts its calls and adds up their time in nanoseconds."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self.calls = 0
-        self.spent_ns = 0
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """The graph's inputs."""
-        return self._session.inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """The graph's outputs."""
-        return self._session.outputs
-
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the graph once, see `Session.run`."""
-        start = time.perf_counter_ns()
-        try:
-            return self._session.run(feeds)
-        finally:
-            self.spent_ns += time.perf_counter_ns() - start
-            self.calls += 1
-
-    def close(self) -> None:
-        """Free what the engine holds."""
-        self._session.close()
 
 
 def check_golden(bundle: Bundle, sampler: Sampler, precision: str | None) -> None:
@@ -76,8 +42,7 @@ def examine(sampler: Sampler, batch: int, *, seed: int) -> Examination:
         batch: samples a call.
         seed: of the latents.
     """
-    sessions = {name: TimedSession(session) for name, session in sampler.sessions.items()}
-    timed = Sampler(sampler.manifest, sessions)
+    timed, sessions = meter(sampler)
     latents = LatentSource(sampler.manifest.priors, seed)
     rows: list[tuple[int, ...]] = []
     began = time.perf_counter_ns()

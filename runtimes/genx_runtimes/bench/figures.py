@@ -167,31 +167,45 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What one sample takes at least, counted from the graphs at export.
+    """What drawing takes at least, counted from the graphs at export.
+
+    A call that draws B samples takes `B * macs` multiply-adds and moves
+    `weight_bytes + B * io_bytes`.
 
     Args:
-        macs: multiply-adds of the products and convolutions.
-        bytes: weights of all graphs that are run, and inputs and outputs, read or written once.
-        steps: calls of the engine for a sample.
+        macs: multiply-adds of the products and convolutions, for one sample, all steps: those of
+            the variant that has the fewest.
+        weight_bytes: the weights of all graphs that are run, read once in each call of the engine,
+            all steps of one call: the fewest of the variants of this precision.
+        io_bytes: inputs, outputs and what is looked up in tables, read or written once, for one
+            sample, all steps.
+        steps: calls of the engine, of the component that is called most.
     """
 
     macs: int
-    bytes: int
+    weight_bytes: int
+    io_bytes: int
     steps: int
+
+    def bytes_at(self, batch: int) -> float:
+        """Return the least bytes of one sample that is drawn with `batch - 1` others."""
+        return self.weight_bytes / batch + self.io_bytes
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
     """One of the heaviest nodes.
 
     Args:
+        component: the graph that it is in.
         name: in the engine's own words.
         kind: the operator.
-        ms: of one call, the mean.
+        ms: of one call, the mean, all steps together.
         share: of the time of all nodes.
-        macs: its multiply-adds at this batch size; null where it is fused or unknown.
+        macs: its multiply-adds at this batch size, all steps; null where it is fused or unknown.
         of_limit: achieved over the machine's ceiling; null where `macs` is.
     """
 
+    component: str
     name: str
     kind: str
     ms: float
@@ -200,22 +214,48 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     of_limit: float | None
 
 
+class GraphLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one graph is from what this machine can do.
+
+    Args:
+        component: the graph.
+        calls: of the engine, in one call of the benchmark.
+        ms: in the engine, the median of one call of the benchmark, all steps together.
+        macs: multiply-adds that the task needs at this batch size, all steps.
+        ceiling: which bounds it.
+        of_limit: the least time that the ceilings allow over `ms`.
+    """
+
+    component: str
+    calls: int
+    ms: float
+    macs: int
+    ceiling: Literal["compute", "memory"]
+    of_limit: float
+
+
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
     """How far a case is from what this machine can do.
 
     Args:
-        cost: of one sample.
+        cost: what it takes at least.
+        dtype: of the ceiling: `fp32` also for a precision that the engine computes in float32.
         macs_per_s: achieved, over the time in the engine.
-        ceiling: which of the report's ceilings bounds it: `compute` or `memory`.
+        ceiling: which bounds it: `compute` or `memory`.
         of_limit: the least time that the ceilings allow over the time in the engine.
+        graphs: the same for each.
         nodes: the ten heaviest, the heaviest first.
+        reason: why there are no nodes; empty if there are.
     """
 
     cost: Cost
+    dtype: str
     macs_per_s: float
     ceiling: Literal["compute", "memory"]
     of_limit: float
+    graphs: tuple[GraphLimit, ...]
     nodes: tuple[Node, ...]
+    reason: str = ""
 
 
 class Ceiling(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
@@ -11,10 +10,21 @@ import numpy as np
 from genx_runtimes.bench.case import Examination, Measurement
 from genx_runtimes.bench.conditions import take_worst
 from genx_runtimes.bench.contender import Contender
-from genx_runtimes.bench.figures import ColdStart, Conditions, Energy, Latency, Memory, Metric
+from genx_runtimes.bench.figures import (
+    Ceiling,
+    ColdStart,
+    Conditions,
+    Energy,
+    Latency,
+    Limit,
+    Memory,
+    Metric,
+)
 from genx_runtimes.bench.footprint import measure_graphs, measure_installed, measure_size
-from genx_runtimes.bench.record import Row, Scenario, Verdict
+from genx_runtimes.bench.limit import choose_ceiling, find_limit
+from genx_runtimes.bench.record import Row, Verdict
 from genx_runtimes.bench.statistics import describe, make_histogram
+from genx_runtimes.bench.tally import Tally
 
 # A quiet machine shows well below one per cent of waiting.
 _WAITING = 0.05
@@ -23,26 +33,16 @@ _STOLEN = 0.02
 _ROUNDS_APART = 0.10
 
 
-@dataclass(slots=True, kw_only=True)
-class Tally:
-    """What has been measured of one contender at one batch size in one scenario."""
-
-    contender: Contender
-    scenario: Scenario
-    batch: int
-    threads: int
-    rounds: list[Measurement] = field(default_factory=list)
-    examined: Examination | None = None
-    failure: str = ""
-
-
-def make_row(tally: Tally, *, idle_w: dict[str, float], min_count: int) -> Row:
+def make_row(
+    tally: Tally, *, idle_w: dict[str, float], min_count: int, ceilings: Sequence[Ceiling] = ()
+) -> Row:
     """Return the row of what was measured.
 
     Args:
         tally: of all rounds.
         idle_w: watts of each meter before the timing.
         min_count: calls wanted over all rounds.
+        ceilings: of the machine.
     """
     contender = tally.contender
     variant = contender.bundle.variant(contender.variant)
@@ -54,7 +54,7 @@ def make_row(tally: Tally, *, idle_w: dict[str, float], min_count: int) -> Row:
         precision=variant.precision,
         batch=tally.batch,
         threads=tally.threads,
-        instances=contender.instances if tally.scenario == "offline" else 1,
+        instances=tally.instances,
         scenario=tally.scenario,
         verdict="failed",
         reasons=(tally.failure or "was not measured",),
@@ -70,6 +70,9 @@ def make_row(tally: Tally, *, idle_w: dict[str, float], min_count: int) -> Row:
     verdict, reasons = _judge(tally, latency, medians, conditions, min_count)
     samples, wall = sum(r.samples for r in rounds), sum(r.wall_ns for r in rounds)
     examined = tally.examined or Examination()
+    found = _find_limit(tally, ceilings)
+    if isinstance(found, str) and found:
+        reasons = (*reasons, found)
     return msgspec.structs.replace(
         head,
         verdict=verdict,
@@ -86,6 +89,7 @@ def make_row(tally: Tally, *, idle_w: dict[str, float], min_count: int) -> Row:
         memory=_find_memory(contender, rounds),
         energy=_find_energy(rounds, idle_w),
         conditions=conditions,
+        limit=found if isinstance(found, Limit) else None,
         versions=rounds[-1].versions,
     )
 
@@ -93,6 +97,29 @@ def make_row(tally: Tally, *, idle_w: dict[str, float], min_count: int) -> Row:
 def _is_lossy(contender: Contender) -> bool:
     floor = contender.bundle.variant(contender.variant).min_psnr_db
     return floor is not None and contender.backend != "torch"
+
+
+def _find_limit(tally: Tally, ceilings: Sequence[Ceiling]) -> Limit | str:
+    """Return the distance to the machine's limit, or why it is not known; "" if it is no matter."""
+    parts = tally.examined.parts if tally.examined else None
+    profile, contender = tally.profile, tally.contender
+    if parts is None or not profile or isinstance(profile, str):
+        return f"the distance to the limit is not known: {profile}" if profile else ""
+    variant = contender.bundle.variant(contender.variant)
+    ceiling = choose_ceiling(
+        ceilings, backend=contender.backend, precision=variant.precision, threads=tally.threads
+    )
+    if isinstance(ceiling, str):
+        return f"the distance to the limit is not known: {ceiling}"
+    found = find_limit(
+        contender.bundle.manifest,
+        variant,
+        profile,
+        batch=tally.batch,
+        engine_ms=parts.engine_ms,
+        ceiling=ceiling,
+    )
+    return f"the distance to the limit is not known: {found}" if isinstance(found, str) else found
 
 
 def _find_metric(tally: Tally, latency: Latency | None, rate: float) -> Metric:

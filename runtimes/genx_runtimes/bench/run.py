@@ -14,11 +14,13 @@ import msgspec
 from genx_runtimes.bench.case import Case, Examination, Measurement
 from genx_runtimes.bench.contender import Contender
 from genx_runtimes.bench.energy import find_meters
+from genx_runtimes.bench.figures import Ceiling
 from genx_runtimes.bench.footprint import describe_bundle, describe_device
 from genx_runtimes.bench.options import BenchOptions, choose_batches
 from genx_runtimes.bench.record import BenchReport, Scenario, Settings
-from genx_runtimes.bench.rows import Tally, make_row
+from genx_runtimes.bench.rows import make_row
 from genx_runtimes.bench.scenarios import QUERY
+from genx_runtimes.bench.tally import Tally, list_ceilings, profile_cases
 from genx_runtimes.child import run_child
 from genx_runtimes.cpu import count_usable_cores
 from genx_runtimes.version import __version__
@@ -62,9 +64,12 @@ def run_bench(
     idle_w, reasons = _measure_idle() if options.examine else ({}, [])
     clock = _TimeLeft(tallies, options)
     complete = True
+    ceilings: tuple[Ceiling, ...] = ()
     try:
         if options.examine:
             _examine(tallies, options, clock, progress)
+            ceilings = list_ceilings(tallies, progress)
+            profile_cases(tallies, options.allow_fallback, progress)
         for turn in range(options.rounds):
             for tally in tallies:
                 if not tally.failure:
@@ -81,6 +86,7 @@ def run_bench(
             tally,
             idle_w=idle_w,
             min_count=options.min_count,
+            ceilings=ceilings,
         )
         for tally in tallies
     )
@@ -103,7 +109,7 @@ def run_bench(
         verdict="noisy" if any(row.verdict == "noisy" for row in rows) else "valid",
         reasons=tuple(reasons),
         versions={"genx": __version__, "python": ".".join(map(str, sys.version_info[:3]))},
-        ceilings=(),
+        ceilings=ceilings,
         rows=rows,
     )
 

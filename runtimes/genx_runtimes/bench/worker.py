@@ -5,16 +5,14 @@ python -m genx_runtimes.bench.worker < case.json > measurement.json
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-import msgspec
-
 from genx_runtimes.backends import find_backend
+from genx_runtimes.bench.answering import answer
 from genx_runtimes.bench.case import Case, Examination, Measurement
 from genx_runtimes.bench.conditions import compare, look
 from genx_runtimes.bench.energy import find_meters
@@ -30,7 +28,6 @@ from genx_runtimes.bench.scenarios import (
     split_query,
 )
 from genx_runtimes.bundle import open_bundle
-from genx_runtimes.child import one_line
 from genx_runtimes.memory import read_peak_bytes
 from genx_runtimes.sampler import Sampler
 from genx_runtimes.session import SessionOptions
@@ -122,22 +119,15 @@ def _run(case: Case, draw: Draw, calls: Sequence[Call]) -> Timed:
 
 
 def serve(prepare: Prepare) -> None:
-    """Answer the case on stdin; a failure is the last line of stderr and exit code 1."""
-    answer = os.dup(1)
-    os.dup2(2, 1)  # what an engine prints must not mix with the answer
-    try:
-        case = msgspec.json.decode(sys.stdin.buffer.read(), type=Case)
-        if case.examine:
-            with prepare(case) as contender:
-                found: Measurement | Examination = contender.examine()
-        else:
-            found = measure_case(case, prepare)
-    except MemoryError:
-        sys.exit("ran out of memory")
-    except Exception as err:  # an engine may raise anything; the parent shows this line
-        sys.exit(one_line(err))
-    with os.fdopen(answer, "wb") as out:
-        out.write(msgspec.json.encode(found))
+    """Answer the case on stdin."""
+
+    def respond(case: Case) -> Measurement | Examination:
+        if not case.examine:
+            return measure_case(case, prepare)
+        with prepare(case) as contender:
+            return contender.examine()
+
+    answer(Case, respond)
 
 
 @contextmanager

@@ -24,7 +24,10 @@ def draw_limits(caption: str, entries: Sequence[Entry]) -> Markup:
         Column(title="bounded by", cells=[limit.ceiling for limit in limits], text=True),
         Column(title="reached", cells=[scale_si(lim.macs_per_s, "MAC/s") for lim in limits]),
         Column(title="a sample", cells=[scale_si(lim.cost.macs, "MAC") for lim in limits]),
-        Column(title="at least", cells=[scale_si(lim.cost.bytes, "B") for lim in limits]),
+        Column(
+            title="at least",
+            cells=[scale_si(lim.cost.bytes_at(e.row.batch), "B") for e, lim in shown],
+        ),
         Column(title="steps", cells=[str(limit.cost.steps) for limit in limits]),
     ]
     return draw_table(caption, columns, groups=cases)

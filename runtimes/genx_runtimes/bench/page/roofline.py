@@ -42,11 +42,13 @@ def plot_roofline(title: str, entries: Sequence[Entry], ceilings: Sequence[Ceili
         entries: of that report.
         ceilings: of that report; one without a bandwidth is bounded by the best that there is.
     """
-    shown = [(entry, limit) for entry in entries if (limit := entry.row.limit) and _counts(limit)]
+    shown = [
+        (entry, limit) for entry in entries if (limit := entry.row.limit) and _counts(entry, limit)
+    ]
     if not shown:
         return Markup()
     roofs = _raise_roofs(ceilings)
-    intensities = [_intensity(limit) for _, limit in shown]
+    intensities = [_intensity(entry, limit) for entry, limit in shown]
     reached = [limit.macs_per_s for _, limit in shown]
     across = [*intensities, *(ridge for roof in roofs for ridge in roof.ridges)]
     across += [min(across) / _ROOM, max(across) * _ROOM]
@@ -57,18 +59,18 @@ def plot_roofline(title: str, entries: Sequence[Entry], ceilings: Sequence[Ceili
     for entry, limit in shown:
         tip = (
             f"{entry.label}, {entry.row.bundle}, batch {entry.row.batch}: "
-            f"{scale_si(limit.macs_per_s, 'MAC/s')} at {_intensity(limit):.3g} MAC/byte, "
+            f"{scale_si(limit.macs_per_s, 'MAC/s')} at {_intensity(entry, limit):.3g} MAC/byte, "
             f"{limit.of_limit:.1%} of what {limit.ceiling} allows"
         )
         marks.append(
             draw_point(
-                (x.place(_intensity(limit)), y.place(limit.macs_per_s)),
+                (x.place(_intensity(entry, limit)), y.place(limit.macs_per_s)),
                 entry.style,
                 tip,
                 {
                     **entry.data,
                     "macs": limit.cost.macs,
-                    "bytes": limit.cost.bytes,
+                    "bytes": limit.cost.bytes_at(entry.row.batch),
                     "macs_per_s": limit.macs_per_s,
                     "of_limit": limit.of_limit,
                 },
@@ -92,12 +94,12 @@ def plot_roofline(title: str, entries: Sequence[Entry], ceilings: Sequence[Ceili
     )
 
 
-def _counts(limit: Limit) -> bool:
-    return can_draw(limit.cost.macs, limit.cost.bytes, limit.macs_per_s)
+def _counts(entry: Entry, limit: Limit) -> bool:
+    return can_draw(limit.cost.macs, limit.cost.bytes_at(entry.row.batch), limit.macs_per_s)
 
 
-def _intensity(limit: Limit) -> float:
-    return limit.cost.macs / limit.cost.bytes
+def _intensity(entry: Entry, limit: Limit) -> float:
+    return limit.cost.macs / limit.cost.bytes_at(entry.row.batch)
 
 
 def _raise_roofs(ceilings: Sequence[Ceiling]) -> list[_Roof]:

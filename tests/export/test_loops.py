@@ -209,6 +209,7 @@ def run_tiny(samples: int, wanted: int | None, *, decodes: bool = False) -> Loop
                 "denoiser": sampler.session.run,
                 "decoder": lambda feeds: {manifest.output.name: feeds["latent"]},
             },
+            {"denoiser": ("x", "time", *feeds), "decoder": ("latent",)},
             Draw(seed=0, indices=range(samples), feeds=feeds),
             size=4,
             max_batch=16,

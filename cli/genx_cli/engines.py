@@ -47,10 +47,10 @@ def settle_engine(
         check_fallback(backend)
     if backend != AUTO:
         return Engine(backend, precision, options, f"{backend}, as asked for", notes)
-    from genx_runtimes.tuning import tune
+    from genx_runtimes.tuning import settle
 
     with sink.progress("measuring engines, once for this machine") as progress:
-        tuning = tune(
+        tuning = settle(
             bundle, batch=batch, precision=precision, threads=threads, progress=progress.step
         )
     best = tuning.best

@@ -23,14 +23,13 @@ from pathlib import Path
 
 from genx_runtimes.bundle import Bundle, open_bundle
 from genx_runtimes.tuning import Combination, Goal, Request, Tuning, choose_sizes, search
-from genx_runtimes.tuning.candidates import Candidate
+from genx_runtimes.tuning.candidates import Candidate, list_first, list_variations
 from genx_runtimes.tuning.trial import Effort, measure_once
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 MODELS = ("dcgan", "infogan", "vae")
 MOST_TIME, LEAST_THROUGHPUT = 1.02, 1.15
 PROMISED = "dcgan"
-TABLE = 10  # ways that are measured again where the gain is missed
 
 
 def main() -> int:
@@ -76,8 +75,7 @@ def make_bundle(model: str, folder: Path) -> Path:
 def run_search(
     bundle: Bundle, goal: Goal, batches: tuple[int, ...], args: argparse.Namespace
 ) -> Tuning:
-    request = Request(goal=goal, batches=batches, precision=args.precision, budget_s=args.budget)
-    tuning = search(bundle, request)
+    tuning = search(bundle, make_request(goal, batches, args))
     noisy = "  (other programs disturbed it)" if tuning.noisy else ""
     print(f"{bundle.manifest.name}, {goal}: {tuning.explain()}; {tuning.spent_s:.0f} s{noisy}")
     return tuning
@@ -87,7 +85,8 @@ def compare(bundle: Bundle, tuning: Tuning, args: argparse.Namespace) -> float:
     """Return how many times as fast as the default the choice is; 1 where it is the default."""
     if tuning.best.is_default:
         return 1.0
-    ways = [find_default(tuning), tuning.best]
+    found = next(found for found in tuning.combinations if found.is_default)
+    ways = [to_candidate(found), to_candidate(tuning.best)]
     default, chosen = measure(bundle, tuning.goal, ways, args, rounds=args.rounds)
     ratios = [a / b for a, b in zip(default, chosen, strict=True)]
     print(f"  each round: {', '.join(f'{ratio:.2f}' for ratio in ratios)} x as fast")
@@ -95,28 +94,25 @@ def compare(bundle: Bundle, tuning: Tuning, args: argparse.Namespace) -> float:
 
 
 def is_there(bundle: Bundle, tuning: Tuning, args: argparse.Namespace) -> bool:
-    """Measure the likely ways again, show them all, and say whether one has the gain."""
-    default = find_default(tuning)
-    tried = [c for c in tuning.combinations if c.samples_per_s is not None and not c.failure]
-    others = [c for c in tried if not c.is_default]
-    others.sort(key=lambda c: -(c.samples_per_s or 0.0))
-    ways = [default, *others[:TABLE]]
-    costs = measure(bundle, tuning.goal, ways, args, rounds=5)
-    print(f"  {'way':48} {'batch':>5} {'samples/s':>10} {'vs default':>10}")
+    """Measure all ways, show them, and say whether one has the gain."""
+    request = make_request("throughput", tuning.batches, args)
+    ways = list_first(bundle, request)
+    for vary in list_variations(request):
+        ways += [varied for way in ways for varied in vary(way)]
+    costs = measure(bundle, "throughput", ways, args, rounds=3)
+    print(f"  {'way':52} {'samples/s':>10} {'vs default':>10}")
     gains = []
     for way, taken in zip(ways, costs, strict=True):
         gains.append(statistics.median(a / b for a, b in zip(costs[0], taken, strict=True)))
         rate = 1e3 / statistics.median(taken)
-        print(f"  {way.name:48} {way.batch:5} {rate:10,.0f} {gains[-1]:8.2f} x")
-    for way in others[TABLE:]:
-        print(f"  {way.name:48} {way.batch:5} {way.samples_per_s or 0:10,.0f}   (searched only)")
+        print(f"  {way.name:52} {rate:10,.0f} {gains[-1]:8.2f} x")
     return max(gains) >= LEAST_THROUGHPUT
 
 
 def measure(
     bundle: Bundle,
     goal: Goal,
-    ways: Sequence[Combination],
+    ways: Sequence[Candidate],
     args: argparse.Namespace,
     *,
     rounds: int,
@@ -127,24 +123,26 @@ def measure(
     for turn in range(rounds):
         for at in range(len(ways)):
             index = (at + turn) % len(ways)  # nobody always runs after the same
-            way = ways[index]
-            candidate = Candidate(
-                backend=way.backend,
-                variant=way.variant,
-                threads=way.threads,
-                instances=way.instances,
-                batch=way.batch,
-            )
-            row = measure_once(bundle, candidate, goal, effort)
+            row = measure_once(bundle, ways[index], goal, effort)
             if row.latency is None or row.samples_per_s is None:
-                sys.exit(f"{candidate.name}: {'; '.join(row.reasons)}")
+                sys.exit(f"{ways[index].name}: {'; '.join(row.reasons)}")
             latency = goal == "latency"
             costs[index].append(row.latency.p50_ms if latency else 1e3 / row.samples_per_s)
     return costs
 
 
-def find_default(tuning: Tuning) -> Combination:
-    return next(found for found in tuning.combinations if found.is_default)
+def to_candidate(found: Combination) -> Candidate:
+    return Candidate(
+        backend=found.backend,
+        variant=found.variant,
+        threads=found.threads,
+        instances=found.instances,
+        batch=found.batch,
+    )
+
+
+def make_request(goal: Goal, batches: tuple[int, ...], args: argparse.Namespace) -> Request:
+    return Request(goal=goal, batches=batches, precision=args.precision, budget_s=args.budget)
 
 
 def tell(is_met: bool, text: str) -> bool:

@@ -249,3 +249,14 @@ def test_batch_sizes() -> None:
     assert choose_sizes(None, BatchBounds(min=2, max=8), "throughput") == (4, 8)
     assert choose_sizes(None, BatchBounds(min=5, max=5), "latency") == (5,)
     assert choose_sizes((3,), bounds, "latency") == (3,)
+
+
+def test_a_short_budget_goes_to_fewer_finalists(
+    bundle: Bundle, tuning_machine: TuningMachine
+) -> None:
+    tuning_machine.process_s = 2.0
+    tuning_machine.takes_ms = lambda way, _: 0.3 if way == FAST else 1.0
+    found = run(bundle, tuning_machine, Request(batches=(4,), budget_s=40))
+    assert chosen(found) == FAST
+    assert len([c for c in found.combinations if c.rounds]) < 4
+    assert tuning_machine.now_s <= 40

@@ -28,8 +28,8 @@ def decide(runner: Runner, ranked: Sequence[Trial], *, default: Trial) -> bool:
         default: takes part whatever it is.
     """
     racing = _admit(runner, ranked, default)
-    if racing is None:
-        return False
+    if not racing:
+        return all(trial.failure for trial in ranked)
     for turn in range(1, MAX_ROUNDS):
         if turn >= _FEWEST_ROUNDS:
             racing = _drop_slower(racing, default)
@@ -57,16 +57,14 @@ def beats(trial: Trial, default: Trial) -> bool:
     return is_fit and is_clearly_faster(trial.finals, default.finals)
 
 
-def _admit(runner: Runner, ranked: Sequence[Trial], default: Trial) -> list[Trial] | None:
-    """Check the default and the best in the first round; None where there was no time for it."""
+def _admit(runner: Runner, ranked: Sequence[Trial], default: Trial) -> list[Trial]:
+    """Check the default and the best in the first round; return those that may go on."""
     racing: list[Trial] = []
     for trial in (default, *ranked):
         if trial.failure:
             continue
-        # Without a default something must be checked that can be chosen.
-        is_needed = bool(default.failure) and not racing
-        if not is_needed and not runner.fits([trial]):
-            return racing or None
+        if not _has_time(runner, trial, racing, default):
+            break
         runner.run(
             trial,
             seconds=_SECONDS,
@@ -80,6 +78,17 @@ def _admit(runner: Runner, ranked: Sequence[Trial], default: Trial) -> list[Tria
         if len(racing) == FINALISTS:
             break
     return racing
+
+
+def _has_time(runner: Runner, trial: Trial, racing: Sequence[Trial], default: Trial) -> bool:
+    """Whether a trial may be checked; after the first rival only where that leaves enough rounds.
+
+    Without a default something must be checked that can be chosen.
+    """
+    if not racing:
+        return bool(default.failure) or runner.fits([trial])
+    field = [*_list_running(racing, default), trial]
+    return runner.fits([trial, trial, *field * (_FEWEST_ROUNDS - 1)])
 
 
 def _list_running(racing: Sequence[Trial], default: Trial) -> list[Trial]:

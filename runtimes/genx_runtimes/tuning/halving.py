@@ -18,7 +18,7 @@ from genx_runtimes.tuning.runner import Runner
 from genx_runtimes.tuning.trial import Trial, sort_trials
 
 _SECONDS = 0.2
-_PASSES = 2
+_FEWEST = 2  # processes of each
 _HOPELESS = 3.0  # no disturbance that leaves the others alone makes that of it
 NOT_TRIED = "not tried: the budget was spent"
 
@@ -47,8 +47,8 @@ def halve(
     waiting = list(variations)
     while True:
         turn += 1
-        for _ in range(_PASSES):
-            _screen(runner, alive, default, until_s)
+        _screen(runner, alive, default, until_s)
+        _screen(runner, [t for t in alive if len(t.screened) < _FEWEST], default, until_s)
         rivals = _list_rivals(alive, default)
         if runner.spent_s >= until_s or (not waiting and len(rivals) <= enough):
             others = [t for t in _list_rivals(trials, default) if t not in rivals]

@@ -75,7 +75,8 @@ class Runner:
         effort = Effort(seconds=seconds, warm_up_s=_WARM_UP_S, grace_s=grace, examine=examine)
         before = self._clock()
         row = self._measure(self._bundle, trial.candidate, self._request.goal, effort)
-        self._took[id(trial)] = self._clock() - before
+        if not examine:
+            self._took[id(trial)] = self._clock() - before
         trial.take(row, self._request.goal, turn, self._request.max_memory)
         if examine and not trial.failure:
             trial.is_checked = True

@@ -16,6 +16,7 @@ from genx_runtimes.tuning.judge import pair
 from genx_runtimes.tuning.record import Combination
 from genx_runtimes.tuning.request import Goal
 
+WORKER = "genx_runtimes.tuning.worker"
 _COUNT = 5
 
 
@@ -135,6 +136,7 @@ def measure_once(bundle: Bundle, candidate: Candidate, goal: Goal, effort: Effor
             instances=candidate.instances,
         ),
         batches=(candidate.batch,),
+        module=WORKER,
     )
     options = BenchOptions(
         scenarios=("single-stream",) if goal == "latency" else ("offline",),

@@ -75,7 +75,7 @@ class Bundle:
         Args:
             backend: a name in `genx_runtimes.backends.BACKENDS`, NAME:DEVICE such as
                 "onnxruntime:cuda", or "auto": the fastest measured combination of engine, variant
-                and threads, see `tuning.py`.
+                and threads, see docs/tune.md.
             precision: a variant's name; None takes the first, or with "auto" the fastest.
             options: threads, spinning, whether falling back to another device is allowed.
             batch: samples a call that the engine is set up for; None takes any alike, and "auto"
@@ -170,9 +170,9 @@ class Bundle:
         self, precision: str | None, settings: SessionOptions
     ) -> tuple[str, str, SessionOptions]:
         """Return the fastest backend and variant here, and the settings with its threads."""
-        from genx_runtimes.tuning import tune
+        from genx_runtimes.tuning import settle
 
-        best = tune(
+        best = settle(
             self,
             batch=settings.batch or self.manifest.batch.min,
             precision=precision,

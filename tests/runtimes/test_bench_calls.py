@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
-from genx_runtimes import tuning
 from genx_runtimes.backends.onnxruntime import OnnxRuntimeSession
 from genx_runtimes.bench.calls import list_calls, prepare_calls
 from genx_runtimes.bench.case import Case
+from genx_runtimes.bench.contender import Contender
 from genx_runtimes.bundle import open_bundle
 from genx_runtimes.session import Array
-from genx_runtimes.tuning import Combination, measure
+from genx_runtimes.tuning import Combination, measure, screen
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -77,10 +78,11 @@ def test_the_time_of_calls_is_that_of_a_pass(monkeypatch: pytest.MonkeyPatch) ->
     asked: list[str] = []
 
     def measure_some(*arguments: object) -> list[Combination]:
-        asked.append(str(arguments[3]))
-        return [Combination(backend="onnxruntime", variant="fp32", threads=1, p50_ms=7.0)]
+        (contender, *_) = cast("list[Contender]", arguments[0])
+        asked.append(contender.module)
+        return [Combination(backend="onnxruntime", variant="fp32", threads=1, batch=1, p50_ms=7.0)]
 
-    monkeypatch.setattr(tuning, "_measure_some", measure_some)
+    monkeypatch.setattr(screen, "_measure_some", measure_some)
     bundle = open_bundle(DATA / "tiny_diffusion.genx")
     _, shares = list_calls(bundle, 1)
     (by_calls,) = measure(bundle, ["fp32"], batch=1, threads=1, calls=True)

@@ -69,7 +69,8 @@ def test_several_bundles_engines_and_scenarios() -> None:
     }
 
 
-def test_auto_is_settled_for_each_batch_size() -> None:
+def test_auto_is_settled_for_each_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genx_runtimes.tuning.store._AUTO_BUDGET_S", 1.0)
     result = CliRunner().invoke(app, ["bench", TINY, *QUICK, "--backend", "auto", "--batch", "1,2"])
     assert result.exit_code == 0, result.output
     assert result.stdout.count("auto: ") == 2 * 2  # two tables

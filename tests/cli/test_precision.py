@@ -12,7 +12,8 @@ import pytest
 from tests.cli.conftest import DATA, Run
 
 from genx_runtimes.bundle import Bundle, open_bundle
-from genx_runtimes.tuning import Combination
+from genx_runtimes.tuning import Combination, Request, Tuning
+from genx_runtimes.tuning.engines import describe_machine
 
 FEW = ("--samples", "16", "--calibration", "16")
 
@@ -34,7 +35,17 @@ def _measured(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
         return tuple(sorted(made, key=lambda c: c.p50_ms or 0))
 
+    def search(bundle: Bundle, request: Request, **_: object) -> Tuning:
+        return Tuning(
+            digest=bundle.digest,
+            goal=request.goal,
+            batches=request.batches,
+            machine=describe_machine(),
+            combinations=measure(bundle, ["fp32"]),
+        )
+
     monkeypatch.setattr("genx_export.quantisation.extend.measure", measure)
+    monkeypatch.setattr("genx_runtimes.tuning.store.search", search)
 
 
 @pytest.fixture

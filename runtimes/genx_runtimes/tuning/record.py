@@ -126,7 +126,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
         if nearest is None:
             return "nothing else runs here"
         if nearest.gain is None:
-            return "nothing came close"
+            return "nothing came close" if self.in_time else "there was no time to compare more"
         at = f" at batch {nearest.batch}" if nearest.batch != self.best.batch else ""
         return (
             f"nothing was clearly faster; {nearest.name}{at}: {nearest.gain:.2f} x its speed, "

@@ -14,11 +14,10 @@ import pytest
 
 from genx_export import QuantisationRecipe, export, quantize
 from genx_export.quantisation.variants import VariantMaker
-from genx_runtimes import tuning
 from genx_runtimes.backends import find_backend
 from genx_runtimes.bundle import Bundle, open_bundle
 from genx_runtimes.errors import InputError, QualityError, VerificationError
-from genx_runtimes.tuning import Combination
+from genx_runtimes.tuning import Combination, screen
 from genx_runtimes.verify import verify_bundle
 
 TINY = Path(__file__).parent.parent / "data" / "tiny.genx"
@@ -182,8 +181,8 @@ def test_a_vae_is_quantised_whole(tmp_path: Path, measured: object) -> None:
 
 @pytest.mark.parametrize("name", ["tiny", "tiny_diffusion"])
 def test_measured_for_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(tuning, "_ROUNDS", 1)
-    monkeypatch.setattr(tuning, "_list_engines", lambda: [find_backend("onnxruntime")])
+    monkeypatch.setattr(screen, "_ROUNDS", 1)
+    monkeypatch.setattr(screen, "list_engines", lambda: [find_backend("onnxruntime")])
     source = TINY.with_name(f"{name}.genx")
     report = quantize(source, tmp_path / "q.genx", form="native", recipe=RECIPE)
     for variant in report.extended.variants:

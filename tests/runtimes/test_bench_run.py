@@ -142,8 +142,9 @@ def test_a_bundle_is_measured(tiny: Bundle) -> None:
     (bundle,) = report.bundles
     assert (bundle.name, bundle.digest) == ("tiny", tiny.digest)
     assert report.complete
-    # Checked once a batch size, then measured in two rounds.
-    assert [text.split(" ")[0] for text in seen] == ["checking"] * 2 + ["round"] * 4
+    # Once a batch size, the machine once, then in two rounds.
+    steps = ["checking"] * 2 + ["measuring"] + ["profiling"] * 2 + ["round"] * 4
+    assert [text.split(" ")[0] for text in seen] == steps
     assert "left" in seen[-1]
     assert decode_report(encode_report(report)) == report
 

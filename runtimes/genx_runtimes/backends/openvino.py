@@ -120,7 +120,7 @@ class OpenVinoSession(Closing):
                 f"openvino failed in component {self._component.name!r}: {_last(err)}"
             ) from err
         if self._profile is not None:
-            self._profile.append(read_profile(request))
+            self._profile.append(read_profile(request.infer))
         return {
             name: results[port] for name, port in zip(self._names, request.outputs, strict=True)
         }

@@ -124,7 +124,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
         others = [c for c in self.combinations[1:] if not c.failure and c.p50_ms is not None]
         nearest = max(others, key=lambda c: c.gain or 0.0, default=None)
         if nearest is None:
-            return "nothing else runs here"
+            return "nothing else runs here" if self.in_time else "nothing else was measured"
         if nearest.gain is None:
             return "nothing came close" if self.in_time else "there was no time to compare more"
         at = f" at batch {nearest.batch}" if nearest.batch != self.best.batch else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from inspect import cleandoc
+from typing import Any
 
 import msgspec
 
@@ -17,9 +19,21 @@ def make_schema() -> str:
 
     Source: JSON Schema, draft 2020-12.
     """
-    schema = msgspec.json.schema(BenchReport)
+    schema = _clean(msgspec.json.schema(BenchReport))
     title = "genx-bench 1: the report of genx bench"
     return json.dumps({"$schema": DIALECT, "title": title, **schema}, indent=2) + "\n"
+
+
+def _clean(schema: Any) -> Any:
+    """Return a schema whose descriptions are indented alike on every Python: 3.13 does it."""
+    if isinstance(schema, list):
+        return [_clean(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: cleandoc(value) if name == "description" and isinstance(value, str) else _clean(value)
+        for name, value in schema.items()
+    }
 
 
 if __name__ == "__main__":

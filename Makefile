@@ -15,11 +15,13 @@ demo: .venv/export
 	$(BIN)/genx export samples/dcgan -o demo/dcgan.genx --force
 	$(BIN)/genx verify demo/dcgan.genx
 	$(BIN)/genx sample demo/dcgan.genx -n 64 --seed 0 --set label=balanced -o demo/digits.png --force
-	$(BIN)/genx bench demo/dcgan.genx --batch 1,16 --compare-torch samples/dcgan
+	$(BIN)/genx bench demo/dcgan.genx --batch 1,16 --min-duration 2 --compare-torch samples/dcgan
 	@echo "The 64 digits are in $(CURDIR)/demo/digits.png"
 
+# As many tests at a time as there are cores, one thread each: more of them would wait for each other.
 test: lint
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal \
+		--cov --cov-report=term --cov-fail-under=90
 
 lint: .venv/dev
 	$(BIN)/ruff check .
@@ -37,6 +39,7 @@ test-aarch64: .venv/export
 
 docs: .venv/dev
 	$(BIN)/python -m typer genx_cli.app utils docs --name genx --output docs/cli.md
+	$(BIN)/python -m genx_runtimes.bench.schema > docs/bench-schema.json
 
 # Train the sample models again, on about two cores; each takes minutes.
 # All of them, or one: `make samples ONLY=crgan`.

@@ -22,9 +22,10 @@ from pathlib import Path
 from genx_export import export
 from genx_runtimes import open_bundle
 from genx_runtimes.backends import find_backend
+from genx_runtimes.bench.contender import Contender
 from genx_runtimes.bench.options import BenchOptions
-from genx_runtimes.bench.report import BenchReport
-from genx_runtimes.bench.run import Contender, run_bench
+from genx_runtimes.bench.record import BenchReport
+from genx_runtimes.bench.run import run_bench
 from genx_runtimes.cpu import count_usable_cores
 from genx_runtimes.processor import read_cpu_model
 
@@ -86,8 +87,10 @@ def measure_family(family: Family, *, rounds: int, seconds: float) -> bool:
         threads = sorted({1, count_usable_cores()}, reverse=True)
         contenders = [
             Contender(
+                bundle=bundle,
                 name=f"pytorch eager, {loop}, {count} threads",
                 module=f"torch_loops.{loop}",
+                backend="torch",
                 threads=count,
             )
             for loop in family.loops
@@ -97,24 +100,26 @@ def measure_family(family: Family, *, rounds: int, seconds: float) -> bool:
         engines = [name for name in ENGINES if find_backend(name).is_installed()]
         contenders += [
             Contender(
+                bundle=bundle,
                 name=f"genx {engine} {variant.name}, {count} threads",
-                module="genx_runtimes.bench.worker",
                 backend=engine,
-                precision=variant.name,
+                variant=variant.name,
                 threads=count,
             )
             for engine in engines
             for variant in bundle.manifest.variants
             for count in threads
         ]
-        options = BenchOptions(batches=(BATCH,), rounds=rounds, min_duration_s=seconds)
-        report = run_bench(bundle, contenders, options)
+        options = BenchOptions(
+            batches=(BATCH,), rounds=rounds, min_duration_s=seconds, min_count=15, examine=False
+        )
+        report = run_bench(contenders, options)
     return print_family(family, report, references)
 
 
 def print_family(family: Family, report: BenchReport, references: list[str]) -> bool:
     """Print a table and the bar; return whether it is met."""
-    print(f"\n{family.name}\n  {'':42} median ms    p90 ms  / fastest genx")
+    print(f"\n{family.name}\n  {'':42} median ms   best ms  / fastest genx")
     measured = {row.contender: row.latency for row in report.rows if row.latency}
     fastest = min(
         (latency.p50_ms for name, latency in measured.items() if name.startswith("genx")),
@@ -122,12 +127,12 @@ def print_family(family: Family, report: BenchReport, references: list[str]) -> 
     )
     for row in report.rows:
         if row.latency is None or fastest is None:
-            print(f"  {row.contender:42} {row.failure}")
+            print(f"  {row.contender:42} {row.reasons[0]}")
             continue
         ratio = row.latency.p50_ms / fastest
-        marks = "" if row.stable else "  warm-up never settled"
+        marks = "" if row.verdict == "valid" else f"  {row.verdict}: {row.reasons[0]}"
         print(
-            f"  {row.contender:42}{row.latency.p50_ms:10.2f}{row.latency.p90_ms:10.2f}"
+            f"  {row.contender:42}{row.latency.p50_ms:10.2f}{row.latency.best_ms:10.2f}"
             f"{ratio:11.2f}{marks}"
         )
     known = [name for name in references if name in measured]

@@ -176,7 +176,11 @@ def make_loop_bundle(
     drawn = LatentSource(priors, 0).draw(range(COUNT))
     draw = Draw(seed=0, indices=range(COUNT), feeds=drawn)
     calls = {n: partial(run, model) for n, model in graphs.items()}
-    loop = run_loop(sampler, tuple(priors), output, calls, draw, size=COUNT, max_batch=16)
+    takes = {
+        n: [value.name for value in onnx.load_from_string(model).graph.input]
+        for n, model in graphs.items()
+    }
+    loop = run_loop(sampler, tuple(priors), output, calls, takes, draw, size=COUNT, max_batch=16)
     golden = collect_loop(loop, draw, output)
     components = []
     for component, feeds in loop.feeds.items():

@@ -37,6 +37,6 @@ def serve_loop(make: Callable[[int], Draw]) -> None:
         torch.manual_seed(case.seed)
         with torch.inference_mode():
             draw = make(case.batch)
-            yield Prepared(call=draw, versions={"torch": str(torch.__version__)})
+            yield Prepared(draw=lambda _: draw(), versions={"torch": str(torch.__version__)})
 
     serve(prepare)

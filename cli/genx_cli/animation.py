@@ -27,6 +27,11 @@ def find_writer(
     from genx_runtimes.writing import check_free
 
     output = manifest.output
+    if path.suffix not in (".gif", ".png", ".npy", "") and output.kind == "image":
+        raise InputError(
+            f"{path} ends in {path.suffix!r}",
+            fix="write NAME.png (a grid), NAME.gif, NAME.npy or a folder",
+        )
     if path.suffix != ".gif":
         columns = len(plan.values) if path.suffix == ".png" else None
         return writers.find_writer(path, output, columns=columns, force=force)

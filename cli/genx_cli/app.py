@@ -29,9 +29,12 @@ COMMANDS = (
     "inspect",
     "serve",
     "bench",
+    "compare",
     "tune",
     "doctor",
 )
+# Their `--json` takes a file's name.
+_NAME_JSON = ("bench", "compare")
 
 
 class _Group(TyperGroup):
@@ -62,7 +65,7 @@ class _Group(TyperGroup):
         **extra: Any,
     ) -> Any:
         """Parse and run; wrong arguments, too, are told as `--json` asks."""
-        open_sink(json="--json" in (sys.argv[1:] if args is None else args), quiet=False)
+        open_sink(json=_wants_json(sys.argv[1:] if args is None else args), quiet=False)
         try:
             code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except (UsageError, typer.Abort, KeyboardInterrupt) as err:
@@ -86,6 +89,13 @@ class _Group(TyperGroup):
                 raise
             report_failure(err)
             raise typer.Exit(code) from err
+
+
+def _wants_json(args: Sequence[str]) -> bool:
+    """Return whether stdout is for JSON: `--json`, or `--json -` of commands that name a file."""
+    if "--json" not in args:
+        return False
+    return args[0] not in _NAME_JSON or "-" in args[args.index("--json") + 1 :][:1]
 
 
 app = typer.Typer(

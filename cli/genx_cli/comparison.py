@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from genx_runtimes.bundle import Bundle
     from genx_runtimes.manifest import OutputSpec
     from genx_runtimes.png import Pixels
-    from genx_runtimes.sampler import Sampler
-    from genx_runtimes.session import Array, SessionOptions
+    from genx_runtimes.session import SessionOptions
 
 _AMPLIFIED = 8
 
@@ -46,7 +45,7 @@ def draw_comparison(
 
     from genx_runtimes.images import make_grid, to_pixels
     from genx_runtimes.png import encode_png
-    from genx_runtimes.verify import measure_error, measure_range
+    from genx_runtimes.verify import measure_error, measure_range, repeat_golden
     from genx_runtimes.writing import write_whole
 
     manifest = bundle.manifest
@@ -55,7 +54,7 @@ def draw_comparison(
     outputs, lines = {}, []
     for variant in manifest.variants:
         with bundle.sampler(backend=backend, precision=variant.name, options=options) as sampler:
-            output = _repeat_golden(bundle, sampler)
+            output = repeat_golden(bundle, sampler)
         outputs[variant.name] = output
         rows.append(to_pixels(output, manifest.output))
         lines.append(f"row {len(rows)}: {variant.name}")
@@ -70,26 +69,6 @@ def draw_comparison(
     with write_whole(path) as file:
         file.write(encode_png(make_grid(np.concatenate(rows), columns=count)))
     return lines
-
-
-def _repeat_golden(bundle: Bundle, sampler: Sampler) -> Array:
-    """Return the golden samples (N, ...) as they are made here."""
-    import numpy as np
-
-    manifest = bundle.manifest
-    count = manifest.golden.count
-    size = min(count, manifest.batch.max)
-    if manifest.sampler.kind == "translate":  # no seed draws the images that went in
-        component = manifest.component(manifest.sampler.component)
-        golden = bundle.golden()
-        feeds = {i.name: golden[f"{component.name}/in/{i.name}"] for i in component.inputs}
-        parts = [
-            sampler.session.run({n: a[first : first + size] for n, a in feeds.items()})
-            for first in range(0, count, size)
-        ]
-        return np.concatenate([part[manifest.output.name] for part in parts])
-    batches = sampler.sample(count, seed=manifest.golden.seed, batch=size)
-    return np.concatenate([batch.output for batch in batches])
 
 
 def amplify_difference(pixels: Pixels, others: Pixels) -> Pixels:

@@ -109,10 +109,10 @@ def settle_engine(
 
 def _measure(sink: Sink, engine: Engine) -> Engine:
     """Return the fastest engine, variant and thread count within what was asked for."""
-    from genx_runtimes.tuning import tune
+    from genx_runtimes.tuning import settle
 
     with sink.progress("measuring engines, once for this machine") as progress:
-        tuning = tune(
+        tuning = settle(
             engine.bundle,
             batch=engine.batch,
             precision=engine.precision,

@@ -10,7 +10,7 @@ from typing import cast
 
 import typer
 
-from genx_cli.sink import current_sink
+from genx_cli.sink import current_sink, echo
 from genx_runtimes.errors import GenxError, InputError, VerificationError
 
 INTERRUPTED = 130
@@ -54,7 +54,7 @@ def report_failure(err: BaseException) -> None:
         typer.echo(json.dumps({"error": error}))
     else:
         lines = (f"{message}; {fix}" if fix else message).splitlines()
-        typer.echo("error: " + " ".join(filter(None, map(str.strip, lines))), err=True)
+        echo("error: " + " ".join(filter(None, map(str.strip, lines))), err=True)
 
 
 def report_lost_output(err: OSError) -> int:

@@ -18,15 +18,15 @@ def spread_groups(command: Callable[..., None]) -> Callable[..., None]:
     """
     parameters: list[Parameter] = []
     groups: dict[str, type] = {}
-    hints = get_type_hints(command, include_extras=True)
-    for name, parameter in inspect.signature(command).parameters.items():
-        kind = hints[name]
+    # Not get_type_hints of the command: in Python 3.10 it hides an option whose default is None.
+    for name, parameter in inspect.signature(command, eval_str=True).parameters.items():
+        kind = parameter.annotation
         if isinstance(kind, type) and is_dataclass(kind):
             groups[name] = kind
             own = get_type_hints(kind, include_extras=True)
             parameters += [_make_parameter(f, own[f.name]) for f in fields(kind)]
         else:
-            parameters.append(parameter.replace(annotation=kind, kind=Parameter.KEYWORD_ONLY))
+            parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY))
 
     @wraps(command)
     def run(**values: Any) -> None:

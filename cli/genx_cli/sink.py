@@ -13,6 +13,18 @@ from typing import Protocol
 import typer
 
 
+def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print a text as it is to a file or a pipe, and on a terminal without what could steer it.
+
+    A bundle's vocabulary, labels and descriptions come from strangers.
+    """
+    if (sys.stderr if err else sys.stdout).isatty():
+        from genx_runtimes.terminal import escape_controls
+
+        text = escape_controls(text)
+    typer.echo(text, err=err, nl=nl, color=True)  # without, escapes are taken out of files
+
+
 class Progress(Protocol):
     """A running progress display."""
 
@@ -44,17 +56,17 @@ class Sink:
     def say(self, text: str = "") -> None:
         """Print a line for people."""
         if not (self.json or self.quiet):
-            typer.echo(text)
+            echo(text)
 
     def give(self, text: str) -> None:
-        """Print what the command was asked to print on stdout, `--quiet` or not, as it is."""
+        """Print what the command was asked to print on stdout, `--quiet` or not."""
         if not self.json:
-            typer.echo(text, nl=False)
+            echo(text, nl=False)
 
     def warn(self, text: str) -> None:
         """Print a warning for people on stderr."""
         if not (self.json or self.quiet):
-            typer.echo(f"warning: {text}", err=True)
+            echo(f"warning: {text}", err=True)
 
     def finish(self, result: Mapping[str, object]) -> None:
         """Print the result for machines; infinity and NaN, which JSON lacks, become null."""
@@ -70,6 +82,14 @@ class Sink:
                 for i, (c, w) in enumerate(zip(row, widths, strict=True))
             ]
             self.say("  " + "  ".join(cells).rstrip())
+
+    def show(self, renderable: object) -> None:
+        """Print something of rich's, such as a table; 160 columns where there is no terminal."""
+        if self.json or self.quiet:
+            return
+        from rich.console import Console
+
+        Console(width=None if sys.stdout.isatty() else 160).print(renderable)
 
     @contextmanager
     def progress(self, text: str, total: int | None = None) -> Iterator[Progress]:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from genx_cli.formats import FILES, FOLDERS, EachAFile, WriteFile
 from genx_runtimes.errors import InputError
+from genx_runtimes.writing import TERMINAL, check_free
 
 if TYPE_CHECKING:
     from genx_runtimes.manifest import OutputSpec
     from genx_runtimes.sampler import Batch
-
-TERMINAL = Path("-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +43,6 @@ def find_writer(path: Path, output: OutputSpec, *, columns: int | None, force: b
     Raises:
         InputError: an ending that does not fit the output, or something is in the way.
     """
-    from genx_runtimes.writing import check_free
-
     if path == TERMINAL and output.kind == "text":
         return lambda batches: Written(texts=[t for batch in batches for t in batch.texts()])
     write = FILES.get((output.kind, path.suffix))
@@ -54,8 +51,10 @@ def find_writer(path: Path, output: OutputSpec, *, columns: int | None, force: b
         raise InputError(
             f"{got}, the output of this bundle is {output.noun}", fix=_name_files(output)
         )
-    if columns is not None and (columns < 1 or path.suffix != ".png"):
-        raise InputError(f"--columns {columns} needs 1 or more and a grid", fix="-o grid.png")
+    if columns is not None and path.suffix != ".png":
+        raise InputError("--columns is for a grid", fix="-o grid.png, or leave it out")
+    if columns is not None and columns < 1:
+        raise InputError(f"--columns is {columns}, expected 1 or more")
     check_free(path, force=force, folder=write is None)
     if write is None:
         return lambda batches: _write_folder(path, batches, FOLDERS[output.kind])

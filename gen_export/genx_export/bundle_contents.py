@@ -14,6 +14,7 @@ from genx_runtimes.manifest import (
     FORMAT,
     FORMAT_VERSION,
     GOLDEN_PATH,
+    LOOP,
     BatchBounds,
     ComponentSpec,
     GoldenSpec,
@@ -23,7 +24,6 @@ from genx_runtimes.manifest import (
 )
 from genx_runtimes.samplers.loop import Draw
 from genx_runtimes.session import Array
-from genx_runtimes.verify_loop import LOOP
 from genx_runtimes.version import __version__
 
 _PACKAGES = ("torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "numpy")

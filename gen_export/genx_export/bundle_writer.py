@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from genx_runtimes.errors import BundleError, FormatVersionError, InputError
+from genx_runtimes.errors import BundleError, ExportError, FormatVersionError, InputError
 from genx_runtimes.manifest import (
     MANIFEST_PATH,
+    MAX_MANIFEST_BYTES,
     FileRef,
     Manifest,
     decode_manifest,
@@ -68,6 +69,24 @@ def pack_arrays(arrays: Mapping[str, Array]) -> bytes:
     return buffer.getvalue()
 
 
+def pack_manifest(manifest: Manifest) -> bytes:
+    """Return manifest.json.
+
+    Raises:
+        ExportError: larger than readers take.
+    """
+    data = encode_manifest(manifest)
+    if len(data) > MAX_MANIFEST_BYTES:
+        words = len(manifest.output.vocabulary)
+        raise ExportError(
+            f"{MANIFEST_PATH} would have {len(data):,} bytes, readers take up to "
+            f"{MAX_MANIFEST_BYTES:,}; the vocabulary has {words:,} tokens",
+            fix="leave the vocabulary out (--output tensor: samples are the numbers of tokens), or "
+            "shorten labels, columns and betas",
+        )
+    return data
+
+
 def write_bundle(
     path: Path, manifest: Manifest, files: Mapping[str, bytes], *, as_zip: bool = False
 ) -> int:
@@ -77,9 +96,10 @@ def write_bundle(
         the size of all its files in bytes.
 
     Raises:
+        ExportError: the manifest is larger than readers take.
         OutputError: it cannot be written; nothing is left behind and what stood there stays.
     """
-    contents = chain([(MANIFEST_PATH, encode_manifest(manifest))], files.items())
+    contents = chain([(MANIFEST_PATH, pack_manifest(manifest))], files.items())
     temporary = temporary_beside(path)
     try:
         size = (_write_zip if as_zip else _write_directory)(temporary, contents)

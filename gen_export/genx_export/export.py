@@ -11,8 +11,9 @@ from os import PathLike
 from pathlib import Path
 
 from genx_export.bundle_contents import assemble_bundle, collect_golden, collect_loop
-from genx_export.bundle_writer import check_target, write_bundle
+from genx_export.bundle_writer import check_target, pack_manifest, write_bundle
 from genx_export.contract import check_contract
+from genx_export.cost import state_costs
 from genx_export.disk_files import DiskFiles
 from genx_export.feeding import FedComponent, feed_components, run_model_loop
 from genx_export.flags import parse_batch, parse_output, parse_prior
@@ -40,7 +41,7 @@ from genx_export.verification import (
 )
 from genx_runtimes.errors import InputError, SourceError
 from genx_runtimes.latents import LatentSource
-from genx_runtimes.manifest import BatchBounds, OutputSpec
+from genx_runtimes.manifest import BatchBounds, Manifest, OutputSpec
 from genx_runtimes.manifest_checks import list_contradictions
 from genx_runtimes.samplers.loop import Draw
 from genx_runtimes.samplers.translate import add_images
@@ -176,8 +177,7 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
         tolerance=tolerance,
         quality=quality,
     )
-    for problem in list_contradictions(manifest):
-        raise SourceError(problem, fix="see docs/bundle.md")
+    _check_manifest(manifest)
     if loop is not None:
         manifest = add_loop_check(manifest, graphs, arrays)
     extended = None
@@ -198,7 +198,7 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
         )
         manifest, files = extended.manifest, extended.files
     progress("writing the bundle")
-    size = write_bundle(target, manifest, files, as_zip=as_zip)
+    size = write_bundle(target, state_costs(manifest, files, warnings.append), files, as_zip=as_zip)
     return ExportReport(
         path=target,
         name=model.name,
@@ -311,6 +311,13 @@ def _translate(
             )
         )
     return tuple(reports)
+
+
+def _check_manifest(manifest: Manifest) -> None:
+    """Refuse what no reader would take, before hours are spent on quantising it."""
+    for problem in list_contradictions(manifest):
+        raise SourceError(problem, fix="see docs/bundle.md")
+    pack_manifest(manifest)
 
 
 def _check_model(model: LoadedModel) -> None:

@@ -54,19 +54,39 @@ class FedComponent:
         )
 
 
-def run_model_loop(model: LoadedModel, draw: Draw, *, size: int, max_batch: int) -> LoopRun | None:
-    """Run the original model's sampling loop; None where one pass through one graph is all."""
+def run_model_loop(
+    model: LoadedModel, draw: Draw, *, size: int, max_batch: int, wanted: int | None = None
+) -> LoopRun | None:
+    """Run the original model's sampling loop, see `run_loop`; None where one pass is all.
+
+    Raises:
+        SourceError: a prior has no input, or the components do not take what the loop gives.
+        InputError: the sampler's own settings cannot be met.
+    """
     if isinstance(model.sampler, OnePassSpec):
         return None
     contract = model.contract
-    calls = {}
+    calls, takes = {}, {}
     for component in model.components:
+        takes[component.name] = component.parameters
         names = model.output_names.get(component.name, ())
         calls[component.name] = call_component(
             component, [contract.name if name == OUTPUT else name for name in names]
         )
+    run = model.sampler.components
+    for prior in model.priors:
+        if not any(prior.name in takes.get(name, ()) for name in run):
+            raise _explain_idle(prior.name, [c for c in model.components if c.name in run])
     return run_loop(
-        model.sampler, model.priors, contract, calls, draw, size=size, max_batch=max_batch
+        model.sampler,
+        model.priors,
+        contract,
+        calls,
+        takes,
+        draw,
+        size=size,
+        max_batch=max_batch,
+        wanted=wanted,
     )
 
 
@@ -181,11 +201,16 @@ def _bind_priors(component: Component, priors: Sequence[str]) -> dict[str, str]:
             )
     for name in priors:
         if name not in parameters:
-            raise SourceError(
-                f"prior {name!r} feeds nothing: component {component.name!r} has no such input",
-                fix=suggest(name, parameters),
-            )
+            raise _explain_idle(name, [component])
     return {name: name for name in parameters if name in priors}
+
+
+def _explain_idle(prior: str, components: Sequence[Component]) -> SourceError:
+    named = " or ".join(repr(c.name) for c in components)
+    return SourceError(
+        f"prior {prior!r} feeds nothing: no such input in {named}",
+        fix=suggest(prior, [name for c in components for name in c.parameters]),
+    )
 
 
 def _bind_data(component: Component, made: Mapping[str, Array]) -> dict[str, str]:

@@ -27,7 +27,10 @@ from genx_export.torch_component import ModuleComponent
 from genx_runtimes.errors import GenxError, RandomnessError, SourceError
 from genx_runtimes.latents import LatentSource
 from genx_runtimes.manifest import NormalPrior, Prior, UniformPrior
-from genx_runtimes.sampling_specs import OnePassSpec
+from genx_runtimes.samplers.loop import Draw
+from genx_runtimes.samplers.translate import add_images
+from genx_runtimes.sampling_specs import OnePassSpec, SamplerSpec, TranslateSpec
+from genx_runtimes.session import Array
 
 # torch.export takes 0 and 1 for constants; two sizes tell the batch from what is fixed.
 _SIZES = (2, 3)
@@ -72,11 +75,12 @@ def hoist_noise(model: LoadedModel) -> LoadedModel:
     one_pass = isinstance(model.sampler, OnePassSpec)
     if not (one_pass and isinstance(sampled, ModuleComponent)):
         return model
-    ports = _bind(sampled, model.priors)
+    images = [model.sampler.image] if isinstance(model.sampler, TranslateSpec) else []
+    ports = _bind(sampled, [*images, *(p.name for p in model.priors)])
     if ports is None:
         return model  # something has no prior, which feeding the model will say
     own = tuple(p for p in model.priors if p.name in ports.values())
-    runs = [_discover(sampled, ports, own, size) for size in _SIZES]
+    runs = [_discover(sampled, ports, _draw(model.sampler, own, size)) for size in _SIZES]
     if None in runs or not any(runs):
         return model
     calls = _check_calls(sampled.name, *(run or [] for run in runs))
@@ -91,7 +95,7 @@ def hoist_noise(model: LoadedModel) -> LoadedModel:
                 fix="leave it out: this noise gets a prior by itself",
             )
     module = _replay_module(sampled.module, ports, calls, [p.name for p in priors])
-    hoisted = ModuleComponent(sampled.name, module)
+    hoisted = sampled.replace_module(module)
     return replace(
         model,
         components=[hoisted if c is sampled else c for c in model.components],
@@ -100,9 +104,13 @@ def hoist_noise(model: LoadedModel) -> LoadedModel:
     )
 
 
-def _bind(component: ModuleComponent, priors: Sequence[Prior]) -> dict[str, str] | None:
-    """Return {parameter: prior}: by name, or the first to the only one; None if one has none."""
-    names = [p.name for p in priors]
+def _bind(component: ModuleComponent, names: Sequence[str]) -> dict[str, str] | None:
+    """Return {parameter: name}: the same, or the first to the only one; None if one has none.
+
+    Args:
+        component: whose parameters are fed.
+        names: of the image of an image-to-image model and of the priors, in this order.
+    """
     required = [name for name, needed in component.parameters.items() if needed]
     found = {name: name for name in component.parameters if name in names}
     if len(required) == 1 and names and not found:
@@ -110,11 +118,17 @@ def _bind(component: ModuleComponent, priors: Sequence[Prior]) -> dict[str, str]
     return found if found and set(required) <= set(found) else None
 
 
+def _draw(sampler: SamplerSpec, priors: Sequence[Prior], size: int) -> Mapping[str, Array]:
+    """Return inputs (B, ...) for a batch, by name: other samples for each size."""
+    indices = range(size, 2 * size)
+    feeds = LatentSource(priors, 0).draw(indices)
+    return add_images(sampler, Draw(seed=0, indices=indices, feeds=feeds)).feeds
+
+
 def _discover(
-    component: ModuleComponent, ports: Mapping[str, str], priors: Sequence[Prior], size: int
+    component: ModuleComponent, ports: Mapping[str, str], drawn: Mapping[str, Array]
 ) -> list[RandomCall] | None:
     """Run the module and return what it draws; None if it fails, which running it will say."""
-    drawn = LatentSource(priors, 0).draw(range(size, 2 * size))
     feeds = {name: torch.from_numpy(drawn[prior]) for name, prior in ports.items()}
     calls: list[RandomCall] = []
     with _watch_paths(component.module) as path, torch.random.fork_rng(devices=[]):

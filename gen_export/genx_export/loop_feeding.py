@@ -2,13 +2,13 @@
 
 The loop is the one that samples on the device, with the original modules in the place of the
 exported graphs, so that what it makes is the original model's own. Each sample keeps one of the
-calls of each component, each call equally likely: the golden inputs, and what quantisation is
-calibrated with, are what the loop really meets.
+calls of each component, or some, each call equally likely: the golden inputs, and what quantisation
+is calibrated with, are what the loop really meets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,13 +26,19 @@ Call = Callable[[Mapping[str, Array]], dict[str, Array]]
 
 _OPTIONS = SamplingOptions()
 _SAME = 1e-4
+# Where calls are wanted rather than samples, a sample keeps so many at most: they resemble another.
+_MOST = 8
 
 
 @dataclass(slots=True, kw_only=True)
 class _Kept:
-    """Rows of one component's calls, one for each sample: reservoir sampling."""
+    """Rows of one component's calls, `most` for each sample: reservoir sampling.
+
+    The arrays are (most, samples, ...).
+    """
 
     samples: int
+    most: int
     rng: np.random.Generator
     calls: int = 0
     feeds: dict[str, Array] = field(default_factory=dict)
@@ -49,7 +55,7 @@ class _Kept:
         return run
 
     def offer(self, feeds: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
-        """Take each row of a call in the place of what is kept, with probability 1 / calls.
+        """Take each row of a call, after the first ones with probability most / calls.
 
         A call may hold several rows for each sample, block after block, as with guidance: then one
         of these.
@@ -59,13 +65,31 @@ class _Kept:
         chosen = self.rng.integers(blocks, size=self.samples) * self.samples
         chosen += np.arange(self.samples)
         if self.calls == 1:
-            self.feeds = {n: a[chosen] for n, a in feeds.items()}
-            self.outputs = {n: a[chosen] for n, a in outputs.items()}
-            return
-        rows = np.flatnonzero(self.rng.random(self.samples) < 1 / self.calls)
+            for kept, new in ((self.feeds, feeds), (self.outputs, outputs)):
+                for name, array in new.items():
+                    shape = (self.most, self.samples, *array.shape[1:])
+                    kept[name] = np.empty(shape, array.dtype)
+        if self.calls <= self.most:
+            rows = np.arange(self.samples)
+            places = np.full(self.samples, self.calls - 1)
+        else:
+            rows = np.flatnonzero(self.rng.random(self.samples) < self.most / self.calls)
+            places = self.rng.integers(self.most, size=len(rows))
         for kept, new in ((self.feeds, feeds), (self.outputs, outputs)):
             for name, array in kept.items():
-                array[rows] = new[name][chosen[rows]]
+                array[places, rows] = new[name][chosen[rows]]
+
+    def take(self, count: int) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Return inputs and outputs of `count` calls of each sample, (count * samples, ...)."""
+        held = min(self.calls, self.most)
+        order = np.arange(held)[:, None].repeat(self.samples, axis=1)
+        places = self.rng.permuted(order, axis=0)[:count]
+        rows = np.arange(self.samples)[None]
+        feeds, outputs = (
+            {n: a[places, rows].reshape(-1, *a.shape[2:]) for n, a in kept.items()}
+            for kept in (self.feeds, self.outputs)
+        )
+        return feeds, outputs
 
 
 class CallSession(Closing):
@@ -92,8 +116,9 @@ class LoopRun:
     Args:
         output: the samples (B, ...).
         steps: what there was after each step for the first `WATCHED` samples, (S, WATCHED, ...);
-            None where that changes its shape on the way.
-        feeds: for each component that ran, one call's inputs for each sample, (B, ...).
+            None where that changes its shape on the way, and where calls were wanted.
+        feeds: for each component that ran, the inputs of the calls that were kept, (N, ...): one
+            for each sample, or as many as were asked for.
         outputs: the outputs of these calls.
     """
 
@@ -108,36 +133,57 @@ def run_loop(
     priors: tuple[Prior, ...],
     output: OutputSpec,
     calls: Mapping[str, Call],
+    takes: Mapping[str, Collection[str]],
     draw: Draw,
     *,
     size: int,
     max_batch: int,
+    wanted: int | None = None,
 ) -> LoopRun:
     """Sample with a loop, whatever computes its components, and keep what they were given.
+
+    With `wanted` each sample keeps several calls of each component, and no more samples are made
+    than it takes for that many: 256 calls are those of 32 samples where each component runs 8 times
+    or more, and of 256 where one runs once.
 
     Args:
         sampler: the loop's spec.
         priors: what feeds it.
         output: the output contract.
         calls: what computes each of `sampler.components`.
+        takes: the names of each one's inputs.
         draw: the samples to make.
         size: samples a pass.
         max_batch: the largest batch that the components take.
+        wanted: calls of each component to keep; None keeps one for each sample of the draw.
+
+    Raises:
+        InputError: the sampler's own settings cannot be met.
+        SourceError: two ways to the same samples differ.
     """
     loop = find_sampler(sampler.kind)
+    most = 1 if wanted is None else min(_MOST, -(-wanted // size))
     parts = []
     for first in range(0, len(draw.indices), size):
         indices = draw.indices[first : first + size]
         kept = {
-            name: _Kept(samples=len(indices), rng=np.random.default_rng([indices[0], place]))
+            name: _Kept(
+                samples=len(indices), most=most, rng=np.random.default_rng([indices[0], place])
+            )
             for place, name in enumerate(sampler.components)
         }
         sessions = {n: CallSession(each.record(calls[n])) for n, each in kept.items()}
         model = LoopModel(
-            sampler=sampler, priors=priors, output=output, max_batch=max_batch, sessions=sessions
+            sampler=sampler,
+            priors=priors,
+            output=output,
+            max_batch=max_batch,
+            sessions=sessions,
+            takes=takes,
         )
+        loop.accept(model, _OPTIONS)
         few = Draw(
-            watched=not first and loop.other is None,
+            watched=wanted is None and not first and loop.other is None,
             seed=draw.seed,
             indices=indices,
             feeds={n: a[first : first + size] for n, a in draw.feeds.items()},
@@ -149,14 +195,19 @@ def run_loop(
                 watched.append(last[:WATCHED].copy())
         if loop.other is not None:
             _compare_ways(last, take_last(loop.other(model, few, _OPTIONS)))
-        parts.append((last, {n: each for n, each in kept.items() if each.calls}, watched))
+        ran = {n: each for n, each in kept.items() if each.calls}
+        most = min(most, *(each.calls for each in ran.values()))
+        parts.append((last, ran, watched))
+        if wanted is not None and most * sum(len(made) for made, _, _ in parts) >= wanted:
+            break
+    taken = [{n: each.take(most) for n, each in ran.items()} for _, ran, _ in parts]
     steps = parts[0][2]
     same = len({a.shape for a in steps}) == 1 and len(steps) > 1
     return LoopRun(
         output=np.concatenate([last for last, _, _ in parts]),
         steps=np.stack(steps) if same else None,
-        feeds=_join([{n: k.feeds for n, k in kept.items()} for _, kept, _ in parts]),
-        outputs=_join([{n: k.outputs for n, k in kept.items()} for _, kept, _ in parts]),
+        feeds=_join([{n: feeds for n, (feeds, _) in each.items()} for each in taken]),
+        outputs=_join([{n: outputs for n, (_, outputs) in each.items()} for each in taken]),
     )
 
 

@@ -10,12 +10,14 @@ from pathlib import Path
 import msgspec
 
 from genx_export.bundle_writer import check_target, write_bundle
+from genx_export.cost import state_costs
 from genx_export.disk_files import DiskFiles
 from genx_export.quantisation.extend import Extended, Form, check_precisions, extend_bundle
 from genx_export.quantisation.image_folder import Folders, read_images, require_images
 from genx_export.quantisation.material import count_samples, draw_from_bundle, find_base
 from genx_export.quantisation.recipe import QuantisationRecipe
 from genx_runtimes.bundle import open_bundle
+from genx_runtimes.session import warn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,7 @@ def quantize(
         recipe=settings,
         progress=progress,
     )
+    manifest = state_costs(extended.manifest, extended.files, warn)
     progress("writing the bundle")
-    size = write_bundle(target, extended.manifest, extended.files, as_zip=source.is_file())
-    return QuantizeReport(path=target, bytes=size, extended=extended)
+    size = write_bundle(target, manifest, extended.files, as_zip=source.is_file())
+    return QuantizeReport(path=target, bytes=size, extended=replace(extended, manifest=manifest))

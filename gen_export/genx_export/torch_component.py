@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
@@ -16,6 +18,9 @@ from genx_export.trace import trace_module, translate_program
 from genx_runtimes.errors import GenxError, SourceError, TraceError
 from genx_runtimes.manifest import BatchBounds
 from genx_runtimes.session import Array
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _UNBOUNDED = 2**31 - 1
 
@@ -48,6 +53,12 @@ class ModuleComponent:
     def bounds(self) -> BatchBounds | None:
         """Any batch size will do; tracing finds out."""
         return None
+
+    def replace_module(self, module: nn.Module) -> Self:
+        """Return a component like this one that computes another module."""
+        other = copy.copy(self)
+        other.module = module.eval()
+        return other
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the module in inference mode."""

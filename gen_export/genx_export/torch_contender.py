@@ -16,7 +16,8 @@ from genx_export.loop_feeding import Call, CallSession
 from genx_export.onnx_component import OnnxComponent
 from genx_export.sources import SourceRequest, load_source
 from genx_runtimes.bench.case import Case
-from genx_runtimes.bench.worker import Prepared, draw_endlessly, serve
+from genx_runtimes.bench.examine import examine
+from genx_runtimes.bench.worker import Prepared, draw_endlessly, draw_next, serve
 from genx_runtimes.bundle import open_bundle
 from genx_runtimes.errors import SourceError
 from genx_runtimes.latents import LatentSource
@@ -33,7 +34,7 @@ def prepare_torch(case: Case) -> Iterator[Prepared]:
 
     Latents come from the bundle's priors, the sampling loop is the bundle's, and the output is
     mapped by its contract. Weights that `genx export` was given by `--weights` are not loaded: they
-    do not change how long it takes.
+    do not change how long it takes, and so the golden samples are not compared.
 
     Raises:
         SourceError: the source is not a torch model, or not the one of the bundle.
@@ -43,9 +44,11 @@ def prepare_torch(case: Case) -> Iterator[Prepared]:
     manifest = open_bundle(case.bundle).manifest
     calls = _load_calls(case, manifest)
     sampler = Sampler(manifest, {name: CallSession(call) for name, call in calls.items()})
-    call = draw_endlessly(sampler, case)
     yield Prepared(
-        call=call, versions={"torch": str(torch.__version__), "numpy": str(np.__version__)}
+        draw=draw_next(sampler, case),
+        streams=[draw_endlessly(sampler, case)],
+        versions={"torch": str(torch.__version__), "numpy": str(np.__version__)},
+        examine=lambda: examine(sampler, case.batch, seed=case.seed),
     )
 
 

@@ -11,11 +11,12 @@ from msgspec import structs
 
 from genx_export.feeding import FedComponent
 from genx_runtimes.backends import open_session
+from genx_runtimes.batches import choose_batches
 from genx_runtimes.errors import SourceError, TraceError, VerificationError
 from genx_runtimes.manifest import BatchBounds, ComponentSpec, Manifest, OutputSpec
 from genx_runtimes.sampling_specs import SamplerSpec, TranslateSpec
 from genx_runtimes.session import Array
-from genx_runtimes.verify import choose_batches, compare_component, measure_range
+from genx_runtimes.verify import compare_component, measure_range
 from genx_runtimes.verify_loop import LoopCheck, check_loop
 
 # Rounding of 1e-6 a step grows in a loop; what a loop decides (a token) may flip at a boundary.

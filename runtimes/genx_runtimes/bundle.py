@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from genx_runtimes.backends import open_session
 from genx_runtimes.encoder_spec import find_encoder
 from genx_runtimes.encoding import Encoder
-from genx_runtimes.errors import InputError, IntegrityError, suggest
+from genx_runtimes.errors import InputError, suggest
 from genx_runtimes.manifest import FileRef, Manifest, VariantSpec, decode_manifest
 from genx_runtimes.sampler import Sampler
 from genx_runtimes.session import Array, GraphOrigin, Session, SessionOptions
@@ -75,7 +75,7 @@ class Bundle:
         Args:
             backend: a name in `genx_runtimes.backends.BACKENDS`, NAME:DEVICE such as
                 "onnxruntime:cuda", or "auto": the fastest measured combination of engine, variant
-                and threads, see `tuning.py`.
+                and threads, see docs/tune.md.
             precision: a variant's name; None takes the first, or with "auto" the fastest.
             options: threads, spinning, whether falling back to another device is allowed.
             batch: samples a call that the engine is set up for; None takes any alike, and "auto"
@@ -170,9 +170,9 @@ class Bundle:
         self, precision: str | None, settings: SessionOptions
     ) -> tuple[str, str, SessionOptions]:
         """Return the fastest backend and variant here, and the settings with its threads."""
-        from genx_runtimes.tuning import tune
+        from genx_runtimes.tuning import settle
 
-        best = tune(
+        best = settle(
             self,
             batch=settings.batch or self.manifest.batch.min,
             precision=precision,
@@ -217,21 +217,17 @@ class Bundle:
         self.golden()
 
     def golden(self) -> dict[str, Array]:
-        """Return the golden arrays, `COMPONENT/in/NAME` and `COMPONENT/out/NAME`.
+        """Return the golden arrays, `COMPONENT/in/NAME`, `COMPONENT/out/NAME` and the loop's.
 
         Raises:
-            IntegrityError: the file is missing or altered, or lacks an array.
+            IntegrityError: the file is missing or altered, or lacks an array, or one has another
+                shape or dtype than the manifest says.
         """
+        from genx_runtimes.golden_checks import check_golden
+
         ref = self.manifest.golden.file
         arrays = read_arrays(read_checked(self._storage, ref), ref.path)
-        for component in self.manifest.components:
-            for side, specs in (("in", component.inputs), ("out", component.outputs)):
-                for spec in specs:
-                    if f"{component.name}/{side}/{spec.name}" not in arrays:
-                        raise IntegrityError(
-                            f"{ref.path} has no {component.name}/{side}/{spec.name}",
-                            fix="export the bundle again",
-                        )
+        check_golden(arrays, self.manifest, ref.path)
         return arrays
 
 

@@ -53,8 +53,8 @@ def find_encoder(manifest: Manifest) -> EncoderSpec:
         )
     if manifest.sampler.kind != "feedforward":
         raise InputError(
-            f"{manifest.name} samples in a loop ({manifest.sampler.kind}), an encoder's latents "
-            f"need a decoder of one pass"
+            f"the sampler of {manifest.name} is {manifest.sampler.kind!r}, an encoder's latents "
+            f"need a decoder of one pass: 'feedforward'"
         )
     prior, posterior = _find_latent(manifest, component)
     image = component.inputs[0]

@@ -180,7 +180,9 @@ def reconstruct(
     """
     latent = find_encoder(sampler.manifest).prior.name
     if any(name.partition("[")[0] == latent for name in conditions or ()):
-        raise InputError(f"{latent!r} is the encoding, it cannot be set", fix="genx traverse")
+        raise InputError(
+            f"{latent!r} is the encoding, it cannot be set", fix="genx traverse moves its values"
+        )
     latents = LatentSource(sampler.manifest.priors, seed, conditions=conditions)
     return _decode(sampler, encodings, latents, latent, seed)
 

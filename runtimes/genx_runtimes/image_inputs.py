@@ -8,12 +8,12 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-from numpy.typing import NDArray
 
 from genx_runtimes.encoder_spec import EncoderSpec
 from genx_runtimes.encoding import Floats
 from genx_runtimes.errors import InputError
-from genx_runtimes.pictures import CHANNELS, list_pictures, read_picture
+from genx_runtimes.images import to_values
+from genx_runtimes.pictures import CHANNELS, Pixels, list_pictures, read_picture
 from genx_runtimes.session import Array
 
 
@@ -51,7 +51,7 @@ def find_images(paths: Sequence[Path], spec: EncoderSpec) -> list[ImageInput]:
         elif not path.is_file():
             raise InputError(f"there is no file {path}")
         elif path.suffix.lower() in (".npy", ".npz"):
-            array = _load(path, spec)
+            array = load_images(path, spec.image, spec.shape)
             found += [
                 ImageInput(name=f"{path}[{i}]", path=path, values=values)
                 for i, values in enumerate(array)
@@ -91,13 +91,7 @@ def read_images(
         if image.values is not None:
             yield image.values  # type: ignore[misc] # the encoder checks the dtype
             continue
-        picture = read_picture(image.path, channels)
-        pixels = picture.pixels
-        if picture.alpha is not None and not (picture.alpha == 255).all():
-            raise InputError(
-                f"{image.name} is transparent in places, the model takes opaque pictures",
-                fix="save it on the ground that it is to be seen on",
-            )
+        pixels = read_opaque(image.path, channels)
         if pixels.shape[:2] != (height, width):
             size = f"{pixels.shape[1]}x{pixels.shape[0]}"
             if not fit:
@@ -106,18 +100,27 @@ def read_images(
                     fix="--fit scales it to cover that size, and crops it at the centre",
                 )
             tell(f"{image.name} was scaled and cropped from {size} to {width}x{height} pixels")
-            pixels = _cover(pixels, height, width)
+            pixels = cover(pixels, height, width)
         yield to_values(pixels, low, high)
 
 
-def to_values(pixels: NDArray[np.uint8], low: float, high: float) -> Floats:
-    """Return pixels (H, W, C) as values (C, H, W) float32 in `low .. high`."""
-    scaled = low + (high - low) * (pixels.transpose(2, 0, 1) / 255.0)
-    return np.ascontiguousarray(scaled, np.float32)
+def read_opaque(path: Path, channels: int) -> Pixels:
+    """Read a picture (H, W, C) for a model that sees no transparency.
+
+    Raises:
+        InputError: see `read_picture`; or it is transparent somewhere.
+    """
+    picture = read_picture(path, channels)
+    if picture.alpha is not None and not (picture.alpha == 255).all():
+        raise InputError(
+            f"{path} is transparent in places, the model takes opaque pictures",
+            fix="save it on the ground that it is to be seen on",
+        )
+    return picture.pixels
 
 
-def _cover(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Scale pixels (H, W, C) to cover a size and crop them at the centre, as calibration does."""
+def cover(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Scale pixels (H, W, C) to cover a size, and crop them at the centre."""
     from PIL import Image, ImageOps
 
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
@@ -125,19 +128,35 @@ def _cover(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uin
     return np.asarray(fitted).reshape(height, width, pixels.shape[2])
 
 
-def _load(path: Path, spec: EncoderSpec) -> Array:
-    """Return the images (N, C, H, W) of an array file."""
+def load_images(
+    path: Path, name: str, shape: tuple[int, int, int], *, by_name: bool = False
+) -> Array:
+    """Return the images (N, C, H, W) of an array file, in its own dtype.
+
+    Args:
+        path: `.npy`, or `.npz` with an array of that name.
+        name: of the input that they are for.
+        shape: of one image: C, H, W.
+        by_name: whether the only array of an `.npz` is to have that name too.
+
+    Raises:
+        InputError: it cannot be read, or there is no such array.
+    """
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
             arrays = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except (OSError, ValueError, EOFError, BadZipFile) as err:
         raise InputError(f"{path} cannot be read as an array: {err}") from err
-    array = arrays.get(spec.image) if len(arrays) > 1 else next(iter(arrays.values()), None)
+    alone = len(arrays) == 1 and not by_name
+    array = next(iter(arrays.values())) if alone else arrays.get(name)
     if array is None:
-        raise InputError(f"{path} has {', '.join(arrays) or 'no array'}, expected {spec.image!r}")
-    if array.ndim != 4 or array.shape[1:] != spec.shape or not len(array):
-        expected = ", ".join(map(str, spec.shape))
+        raise InputError(
+            f"{path} has {', '.join(arrays) or 'no array'}, expected {name!r}",
+            fix="give pictures, or an array of images",
+        )
+    if array.ndim != 4 or array.shape[1:] != shape or not len(array):
+        expected = ", ".join(map(str, shape))
         raise InputError(f"{path} has shape {array.shape}, expected (N, {expected})")
     images: Array = array
     return images

@@ -1,4 +1,4 @@
-"""From a model's output to pixels, grids and files.
+"""From a model's output to pixels, grids and files, and from pixels to its input.
 
 Source: docs/bundle.md, "Output".
 """
@@ -20,6 +20,21 @@ from genx_runtimes.writing import write_whole
 CHANNELS = (1, 2, 3, 4)
 ALPHA = (2, 4)  # how many channels there are where the last one is opacity
 _GAP = 2
+
+
+def to_values(pixels: NDArray[np.uint8], low: float, high: float) -> NDArray[np.float32]:
+    """Return pixels as a model takes them: the values of black and white are `low` and `high`.
+
+    Args:
+        pixels: (..., H, W, C) uint8.
+        low: the value of 0.
+        high: the value of 255.
+
+    Returns:
+        (..., C, H, W) float32.
+    """
+    levels = (low + (high - low) * (np.arange(256) / 255)).astype(np.float32)
+    return np.ascontiguousarray(levels[np.moveaxis(pixels, -1, -3)])
 
 
 def to_pixels(output: Array, spec: OutputSpec) -> Pixels:

@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from genx_runtimes.conditions import ConditionValue, resolve_conditions
 from genx_runtimes.errors import InputError
-from genx_runtimes.manifest import CategoricalPrior, ConstantPrior, NormalPrior, Prior
+from genx_runtimes.manifest import (
+    CategoricalPrior,
+    ConstantPrior,
+    NormalPrior,
+    Prior,
+    UniformPrior,
+)
 from genx_runtimes.noise import LIMIT
 from genx_runtimes.priors import PriorSource, encode
 from genx_runtimes.session import Array
@@ -88,6 +94,17 @@ class LatentSource:
                 values = apply(values, indices)
             drawn.append(values)
         return drawn
+
+
+def check_way(priors: Sequence[Prior]) -> None:
+    """Raise InputError unless a prior has values between those of two samples."""
+    if not any(isinstance(p, NormalPrior | UniformPrior) for p in priors):
+        kinds = ", ".join(f"{p.name} ({p.kind})" for p in priors) or "none"
+        raise InputError(
+            f"there is no way from one sample to another: that needs a normal or uniform prior, "
+            f"this bundle's are: {kinds}",
+            fix="leave --interpolate out",
+        )
 
 
 def check_indices(start: int, count: int) -> None:

@@ -17,6 +17,8 @@ FORMAT_VERSION = 1
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 MANIFEST_PATH = "manifest.json"
 GOLDEN_PATH = "golden.npz"
+# The part of the golden arrays that is the sampling loop's as a whole, not a component's.
+LOOP = "loop"
 
 Role = Literal["prior", "loop", "data", "output"]
 
@@ -134,6 +136,32 @@ class OutputSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return articles.get(self.kind, "") + self.kind
 
 
+class NodeCost(msgspec.Struct, frozen=True, kw_only=True):
+    """A node of a graph and its first output, by which engines name what they made of it."""
+
+    name: str
+    output: str
+    macs: int
+
+
+class GraphCost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a graph takes at least, counted at export.
+
+    A call with B samples takes `B * macs` multiply-adds and moves `weight_bytes + B * io_bytes`.
+
+    Args:
+        macs: multiply-adds of matrix products and convolutions, for one sample.
+        weight_bytes: constants as they are stored, read once a call.
+        io_bytes: inputs, outputs and what is looked up in tables, for one sample.
+        nodes: the part of `macs` of each of the heaviest nodes, the heaviest first.
+    """
+
+    macs: int
+    weight_bytes: int
+    io_bytes: int
+    nodes: tuple[NodeCost, ...] = ()
+
+
 class VariantSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The components at one precision and form, what they keep to, and what was measured."""
 
@@ -147,6 +175,7 @@ class VariantSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     loop_tolerance: float | None = None
     recipe: dict[str, bool | str | int | float | None] = {}
     kept: dict[str, tuple[str, ...]] = {}
+    costs: dict[str, GraphCost] = {}
 
 
 class GoldenSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -74,6 +74,7 @@ class Nvml(Protocol):
     def nvmlDeviceGetCudaComputeCapability(  # noqa: N802, D102
         self, handle: object
     ) -> tuple[int, int]: ...
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: object) -> int: ...  # noqa: N802, D102
 
 
 AskGpus = Callable[[], tuple[tuple[Gpu, ...], str]]

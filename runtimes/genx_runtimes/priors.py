@@ -85,6 +85,7 @@ def encode(prior: Prior, values: Array) -> Array:
         (B, classes) float32 one-hot vectors for a `one_hot` categorical prior, else `values`.
     """
     if isinstance(prior, CategoricalPrior) and prior.encoding == "one_hot":
-        one_hot: Array = np.eye(prior.classes, dtype=np.float32)[values]
+        one_hot = np.zeros((len(values), prior.classes), dtype=np.float32)
+        one_hot[np.arange(len(values)), values] = 1
         return one_hot
     return values

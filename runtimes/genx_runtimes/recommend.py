@@ -73,7 +73,7 @@ def _recall_best(bundle: Bundle, tuning: Tuning) -> Recommendation:
     best = tuning.best
     return Recommendation(
         bundle=str(bundle.path),
-        batch=tuning.batch,
+        batch=best.batch,
         backend=best.backend,
         variant=best.variant,
         measured=True,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from genx_runtimes.conditions import ConditionValue
 from genx_runtimes.errors import InputError, NonFiniteError
 from genx_runtimes.images import to_pixels
-from genx_runtimes.latents import LatentSource, check_indices
+from genx_runtimes.latents import LatentSource, check_indices, check_way
 from genx_runtimes.manifest import BatchBounds, Manifest, OutputSpec
 from genx_runtimes.png import Pixels
 from genx_runtimes.samplers import find_sampler
@@ -138,9 +138,21 @@ class Sampler(Closing):
         truncation: float | None = None,
         options: SamplingOptions = _DEFAULTS,
     ) -> Iterator[Batch]:
-        """Draw `n` samples in one pass and yield what there is after each step of the loop.
+        """Draw `n` samples in one pass and yield what there is of them after each step of the loop.
 
-        Args and errors are those of `sample`; the last batch is what `sample` gives.
+        | sampler | a batch for | it holds |
+        |---|---|---|
+        | diffusion | each step of the solver | what the samples are taken to be by then |
+        | pixels | each row | images, zeros in the rows to come |
+        | tokens | each token behind the prompt | the tokens so far, (B, so many) |
+        | recurrent | each element | the elements so far; the graph of all at once is not run |
+        | feedforward, translate | the one pass | the samples |
+
+        The last batch holds what `sample` gives in a pass of `n`: the same values, but for rounding
+        where that runs a recurrent model's graph of all at once. Texts that have all ended take no
+        further steps.
+
+        Args and errors are those of `sample`, but `n` is within the bundle's bounds of a batch.
         """
         self._check_batch(n, n)
         draw = self.draw(
@@ -173,7 +185,8 @@ class Sampler(Closing):
     ) -> Iterator[Batch]:
         """Walk from sample `a` of a seed to sample `b` in `n` steps, both ends included.
 
-        Args and errors are those of `sample`; classes stay those of `a`, `n` is 2 or more.
+        Args and errors are those of `sample`; classes stay those of `a`, `n` is 2 or more, and a
+        bundle that draws nothing continuous is refused.
         """
         size = self._check_batch(batch, n)
         draw = self.draw_between(
@@ -204,6 +217,7 @@ class Sampler(Closing):
             raise InputError(f"n is {n}, expected 2 or more for an interpolation")
         check_indices(a, 1)
         check_indices(b, 1)
+        check_way(self.manifest.priors)
         latents = self._open_latents(seed, conditions, truncation, options)
         feeds = latents.interpolate(a, b, [step / (n - 1) for step in range(n)])
         # Noise that a loop draws on the way stays that of `a`.

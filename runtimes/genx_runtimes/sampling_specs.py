@@ -67,23 +67,6 @@ class TranslateSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
         """The graphs that the loop runs, the sampled one first."""
         return (self.component,)
 
-    def find_problems(self) -> list[str]:
-        """List what types alone cannot exclude."""
-        channels, *sides = self.tile
-        low, high = self.range
-        problems = []
-        if channels not in (1, 3, 4) or min(sides) < 1:
-            shape = " x ".join(map(str, self.tile))
-            problems.append(f"tile is {shape}, expected 1, 3 or 4 channels, rows and columns")
-        elif not 0 <= self.overlap <= min(sides) // 2:
-            most = min(sides) // 2
-            problems.append(f"overlap is {self.overlap}, expected 0 to {most}, half a tile")
-        if not low < high:
-            problems.append(f"range is {low:g} to {high:g}, expected low < high")
-        if self.scale < 1:
-            problems.append(f"scale is {self.scale}, expected 1 or more")
-        return problems
-
 
 class RecurrentSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="recurrent"):
     """A step for each element of a sequence, with a state.
@@ -108,7 +91,7 @@ class RecurrentSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
     @property
     def components(self) -> tuple[str, ...]:
         """The graphs that the loop runs, the sampled one first."""
-        return (self.component, *([self.whole] if self.whole else []))
+        return (self.component, *(() if self.whole is None else (self.whole,)))
 
 
 class TokensSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="tokens"):
@@ -286,7 +269,7 @@ class DiffusionSpec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
     @property
     def components(self) -> tuple[str, ...]:
         """The graphs that the loop runs, the sampled one first."""
-        return (self.component, *([self.decoder] if self.decoder else []))
+        return (self.component, *(() if self.decoder is None else (self.decoder,)))
 
 
 # What makes a sample in one pass through one graph.

@@ -7,16 +7,16 @@ errors to the tree in `errors.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genx_runtimes.errors import InputError
+from genx_runtimes.errors import BackendError, InputError
 from genx_runtimes.manifest import BatchBounds, ComponentSpec, TensorSpec
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class SessionOptions:
         allow_fallback: whether what the device cannot run may run elsewhere; `tell` says what did.
         tell: called with what a user must know, a line each; logged as a warning by default.
         cuda_graphs: whether TensorRT's repeated work is replayed as one CUDA graph.
+        profile: whether the engine times each node for `read_node_times`, which slows it down.
         origin: where the graph comes from; set by the bundle.
     """
 
@@ -82,6 +83,7 @@ class SessionOptions:
     allow_fallback: bool = False
     tell: Callable[[str], None] = warn
     cuda_graphs: bool = True
+    profile: bool = False
     origin: GraphOrigin | None = None
 
     def __post_init__(self) -> None:
@@ -158,6 +160,54 @@ def run_batches(
     """
     ahead = getattr(session, "run_batches", None)
     return map(session.run, batches) if ahead is None else ahead(batches)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeTime:
+    """What a node of a graph took, as the engine's own profiler tells it.
+
+    Args:
+        name: in the engine's words, which fuses nodes and renames them.
+        kind: the operator.
+        dtype: what it computes in: `fp32`, `fp16`, `bf16` or `int8`; empty where it is not told.
+        ms: over all calls that were asked for.
+        origins: the nodes of the graph that it was made from, each by its name or its output's, as
+            far as the engine tells.
+    """
+
+    name: str
+    kind: str
+    dtype: str
+    ms: float
+    origins: tuple[str, ...] = ()
+
+
+def read_node_times(session: Session, skip: int) -> tuple[NodeTime, ...]:
+    """Return what each node took over all calls after the first `skip`, in the order of the graph.
+
+    It is asked once, after the last call.
+
+    Args:
+        session: opened with `SessionOptions.profile`, with a method `node_times` if it can do this.
+        skip: calls that warmed it up.
+
+    Raises:
+        BackendError: the engine, or its device, does not tell.
+    """
+    times = getattr(session, "node_times", None)
+    if times is None:
+        raise BackendError("this backend does not tell what each node took")
+    return cast("tuple[NodeTime, ...]", times(skip))
+
+
+def add_times(times: Iterable[NodeTime]) -> tuple[NodeTime, ...]:
+    """Return one entry for each node, with the sum of its times, in the order of their first."""
+    sums: dict[tuple[str, str, str], NodeTime] = {}
+    for time in times:
+        key = (time.name, time.kind, time.dtype)
+        before = sums[key].ms if key in sums else 0.0
+        sums[key] = replace(time, ms=before + time.ms)
+    return tuple(sums.values())
 
 
 def check_feeds(component: ComponentSpec, feeds: Mapping[str, Array]) -> int:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from genx_runtimes.errors import BundleError, IntegrityError, ManifestError, UnsafeBundleError
 from genx_runtimes.manifest import MANIFEST_PATH, MAX_MANIFEST_BYTES, FileRef
 
+_ZIP_START = b"PK"
 _ENCRYPTED = 0x1
 
 
@@ -183,11 +184,22 @@ def read_arrays(data: bytes, label: str) -> dict[str, NDArray[np.generic]]:
 
 
 def open_storage(path: Path) -> Storage:
-    """Return the storage for a bundle at `path`, directory or zip file."""
+    """Return the storage for a bundle at `path`, directory or zip file.
+
+    Raises:
+        BundleError: there is none, or a file of another kind.
+    """
     if path.is_dir():
         return DirectoryStorage(path)
-    if path.is_file():
-        return ZipStorage(path)
-    raise BundleError(
-        f"there is no bundle at {path}", fix="make one with: genx export SOURCE -o NAME.genx"
-    )
+    if not path.is_file():
+        raise BundleError(
+            f"there is no bundle at {path}", fix="make one with: genx export SOURCE -o NAME.genx"
+        )
+    with path.open("rb") as file:
+        start = file.read(len(_ZIP_START))
+    if not _ZIP_START.startswith(start) and not zipfile.is_zipfile(path):
+        raise IntegrityError(
+            f"{path} is no bundle: it is neither a folder nor a zip file",
+            fix="name the bundle first, NAME.genx",
+        )
+    return ZipStorage(path)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from genx_runtimes.conditions import ConditionValue
 from genx_runtimes.errors import BackendError, InputError
-from genx_runtimes.images import to_pixels
+from genx_runtimes.images import to_pixels, to_values
 from genx_runtimes.latents import LatentSource
 from genx_runtimes.manifest import Manifest
 from genx_runtimes.sampler import check_batch
@@ -93,8 +93,7 @@ class Translator(Closing):
         height, width = image.shape[:2]
         tiling = self.plan(height, width)
         low, high = self.spec.range
-        values = image.transpose(2, 0, 1).astype(np.float32)
-        values = np.float32(low) + np.float32((high - low) / 255) * values
+        values = to_values(image, low, high)
         rows = tiling.join(self._run(tiling.cut(values), drawn, progress))
         made = np.concatenate([to_pixels(row[None], self.manifest.output)[0] for row in rows])
         scale = self.spec.scale

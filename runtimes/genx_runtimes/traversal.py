@@ -104,6 +104,11 @@ def plan_traversal(
     return Traversal(prior=found.name, shape=found.shape, dims=rows, values=values)
 
 
+def list_movable(manifest: Manifest) -> list[Continuous]:
+    """Return the priors that have continuous values."""
+    return [p for p in manifest.priors if not isinstance(p, CategoricalPrior)]
+
+
 def count_values(prior: Continuous) -> int:
     """Return how many values a sample of a prior has."""
     return int(np.prod(prior.shape, dtype=int))
@@ -112,10 +117,10 @@ def count_values(prior: Continuous) -> int:
 def _find_prior(manifest: Manifest, name: str | None) -> Continuous:
     if manifest.sampler.kind != "feedforward":
         raise InputError(
-            f"{manifest.name} samples in a loop ({manifest.sampler.kind}), a traversal needs a "
-            f"bundle that samples in one pass"
+            f"the sampler of {manifest.name} is {manifest.sampler.kind!r}, a traversal needs a "
+            f"bundle that samples in one pass: 'feedforward'"
         )
-    continuous = [p for p in manifest.priors if not isinstance(p, CategoricalPrior)]
+    continuous = list_movable(manifest)
     names = [p.name for p in continuous]
     if name is None:
         continuous.sort(key=lambda p: not isinstance(p, NormalPrior))  # stable: the first normal

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from genx_runtimes.batches import find_bounds, fit_batches, plan_passes
 from genx_runtimes.bundle import Bundle
 from genx_runtimes.errors import VerificationError
 from genx_runtimes.latents import LatentSource
-from genx_runtimes.manifest import BatchBounds, ComponentSpec, Manifest, OutputSpec, VariantSpec
+from genx_runtimes.manifest import LOOP, ComponentSpec, Manifest, OutputSpec, VariantSpec
 from genx_runtimes.sampler import Sampler
+from genx_runtimes.samplers.loop import Draw
+from genx_runtimes.sampling_specs import OnePassSpec, TranslateSpec
 from genx_runtimes.session import Array, Session, SessionOptions
-from genx_runtimes.verify_loop import LOOP, LoopCheck, check_loop
+from genx_runtimes.verify_loop import LoopCheck, check_loop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +125,8 @@ def verify_bundle(
     """Compare a bundle's outputs, and the latents drawn here, with its golden samples.
 
     Every component runs at three batch sizes: one by one, in threes, and all at once, as far as
-    the bundle's bounds allow. A sampling loop then runs from its first step to its last.
+    the bundle's bounds, and those of a compiled engine, allow. A sampling loop then runs from its
+    first step to its last.
 
     Raises:
         GenxError: the bundle or the backend cannot be used. A failed comparison is no error here:
@@ -137,11 +141,12 @@ def verify_bundle(
         with bundle.session(
             component.name, backend=backend, precision=precision, options=options
         ) as session:
-            batches, fed = fit_batches(session, manifest, golden)
+            own = {n: a for n, a in golden.items() if n.startswith(f"{component.name}/")}
+            batches, fed = fit_batches(session, manifest.batch, own)
             sizes.update(batches)
             checks += compare_component(session, component, fed, batches, manifest.output)
     loop = None
-    if f"{LOOP}/out/{manifest.output.name}" in golden:
+    if not isinstance(manifest.sampler, OnePassSpec):
         with bundle.sampler(backend=backend, precision=precision, options=options) as sampler:
             loop = check_loop(manifest, sampler.sessions, golden)
     return _report(bundle, variant, backend, golden, sizes, checks, loop)
@@ -159,12 +164,13 @@ def verify_sampler(
     sizes: set[int] = set()
     checks: list[OutputCheck] = []
     for name, session in sampler.sessions.items():
-        batches, fed = fit_batches(session, manifest, golden)
+        own = {n: a for n, a in golden.items() if n.startswith(f"{name}/")}
+        batches, fed = fit_batches(session, manifest.batch, own)
         sizes.update(batches)
         component = manifest.component(name)
         checks += compare_component(session, component, fed, batches, manifest.output)
     loop = None
-    if f"{LOOP}/out/{manifest.output.name}" in golden:
+    if not isinstance(manifest.sampler, OnePassSpec):
         loop = check_loop(manifest, sampler.sessions, golden)
     return _report(bundle, variant, backend, golden, sizes, checks, loop)
 
@@ -202,7 +208,8 @@ def verify_component(
     """
     manifest = bundle.manifest
     spec = manifest.component(component)
-    batches, golden = fit_batches(session, manifest, bundle.golden())
+    own = {n: a for n, a in bundle.golden().items() if n.startswith(f"{component}/")}
+    batches, golden = fit_batches(session, manifest.batch, own)
     checks = compare_component(session, spec, golden, batches, manifest.output)
     report = VerificationReport(
         variant=variant.name,
@@ -216,32 +223,6 @@ def verify_component(
     )
     report.require()
     return report.max_error
-
-
-def fit_batches(
-    session: Session, manifest: Manifest, golden: Mapping[str, Array]
-) -> tuple[tuple[int, ...], Mapping[str, Array]]:
-    """Return the batch sizes to verify a session at, and the golden arrays for them.
-
-    An engine may take fewer sizes than the bundle allows: `session.bounds` says which. Where the
-    golden samples do not fill whole batches of its smallest, the first ones are taken once more.
-    """
-    bounds: BatchBounds = getattr(session, "bounds", manifest.batch)
-    count = manifest.golden.count
-    rest = -count % bounds.min
-    if bounds == manifest.batch or not rest:
-        return choose_batches(bounds, count), golden
-    order = np.arange(count + rest) % count
-    return choose_batches(bounds, count + rest), {n: a[order] for n, a in golden.items()}
-
-
-def choose_batches(bounds: BatchBounds, count: int) -> tuple[int, ...]:
-    """Return the batch sizes to verify at: those of 1, 3 and `count` that are allowed and divide.
-
-    A size that leaves a rest below the smallest batch is left out.
-    """
-    sizes = {min(max(size, bounds.min), bounds.max, count) for size in (1, 3, count)}
-    return tuple(sorted(s for s in sizes if (count % s or s) >= bounds.min))
 
 
 def compare_component(
@@ -298,9 +279,36 @@ def measure_error(got: Array, expected: Array, scale: float) -> tuple[float, flo
     return float(np.abs(difference).max()), psnr
 
 
+def repeat_golden(bundle: Bundle, sampler: Sampler) -> Array:
+    """Return the golden samples (N, ...) as they are made here, in batches that the engines take.
+
+    Raises:
+        InputError: the engines take no batch size in common.
+        BackendError: an engine failed.
+    """
+    manifest, golden = bundle.manifest, bundle.golden()
+    names = [prior.name for prior in manifest.priors]
+    if isinstance(manifest.sampler, TranslateSpec):  # no seed draws the images that went in
+        names.append(manifest.sampler.image)
+    place, count = _find_drawn(manifest), manifest.golden.count
+    draws = (
+        Draw(
+            seed=manifest.golden.seed,
+            indices=chosen.tolist(),
+            feeds={name: golden[f"{place}/in/{name}"][chosen] for name in names},
+        )
+        for chosen in plan_passes(count, find_bounds(sampler.sessions.values(), manifest.batch))
+    )
+    return np.concatenate([batch.output for batch in sampler.decode(draws)])[:count]
+
+
+def _find_drawn(manifest: Manifest) -> str:
+    """Return whose golden inputs are what was drawn: the loop's, or those of its one graph."""
+    return manifest.sampler.component if isinstance(manifest.sampler, OnePassSpec) else LOOP
+
+
 def _latents_equal(bundle: Bundle, golden: Mapping[str, Array]) -> bool:
     manifest = bundle.manifest
     drawn = LatentSource(manifest.priors, manifest.golden.seed).draw(range(manifest.golden.count))
-    looped = f"{LOOP}/out/{manifest.output.name}" in golden
-    place = LOOP if looped else manifest.sampler.component
+    place = _find_drawn(manifest)
     return all(np.array_equal(array, golden[f"{place}/in/{n}"]) for n, array in drawn.items())

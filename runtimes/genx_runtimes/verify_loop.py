@@ -12,15 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from genx_runtimes.batches import find_bounds, plan_passes
+from genx_runtimes.errors import IntegrityError
 from genx_runtimes.latents import LatentSource
-from genx_runtimes.manifest import Manifest
+from genx_runtimes.manifest import LOOP, Manifest
 from genx_runtimes.samplers import find_sampler
 from genx_runtimes.samplers.loop import Draw, LoopModel, SamplingOptions, take_last
 from genx_runtimes.sampling_specs import PixelsSpec, RecurrentSpec, TokensSpec
 from genx_runtimes.session import Array, Session
 
-# The part of the golden arrays that belongs to the loop as a whole; no component may be called so.
-LOOP = "loop"
+_EXPORT_AGAIN = "export the bundle again"
 # Golden samples keep what there is after each step for so many of them.
 WATCHED = 2
 
@@ -51,17 +52,23 @@ def check_loop(
         manifest: of the bundle.
         sessions: a loaded graph for each component that the sampler runs.
         golden: the golden arrays.
+
+    Raises:
+        InputError: the engines take no batch size in common.
+        IntegrityError: the golden arrays are not what this loop makes.
     """
     name = manifest.output.name
     expected = golden[f"{LOOP}/out/{name}"]
     steps = golden.get(f"{LOOP}/steps/{name}")
-    seed, size = manifest.golden.seed, min(len(expected), manifest.batch.max)
+    seed, count = manifest.golden.seed, len(expected)
     latents = LatentSource(manifest.priors, seed)
     loop, model = find_sampler(manifest.sampler.kind), LoopModel.of(manifest, sessions)
-    got, watched, others = [], [], []
-    for first in range(0, len(expected), size):
-        indices = range(first, min(first + size, len(expected)))
-        watched_now = first == 0 and steps is not None
+    got: list[Array] = []
+    watched: list[Array] = []
+    others: list[Array] = []
+    for chosen in plan_passes(count, find_bounds(sessions.values(), manifest.batch)):
+        indices = chosen.tolist()
+        watched_now = not got and steps is not None
         feeds = latents.draw(indices)
         draw = Draw(seed=seed, indices=indices, feeds=feeds, watched=watched_now)
         last = expected[:0]
@@ -71,19 +78,39 @@ def check_loop(
         got.append(last)
         if loop.other is not None:
             others.append(take_last(loop.other(model, draw, SamplingOptions())))
-    made = np.concatenate(got)
+    made = _match(got, expected, f"{LOOP}/out/{name}")
     if isinstance(manifest.sampler, TokensSpec | PixelsSpec):
         return _compare_decisions(made, expected, manifest)
     scale = _measure_scale(expected, manifest.output.range)
-    ways = [made, np.concatenate(others)] if others else [made]
+    ways = [made, _match(others, expected, f"{LOOP}/out/{name}")] if others else [made]
     error = max(float(_distances(way, expected, scale).max()) for way in ways)
     if isinstance(manifest.sampler, RecurrentSpec):
         axis = manifest.sampler.axis + 1
         pairs = zip(np.moveaxis(ways[-1], axis, 0), np.moveaxis(expected, axis, 0), strict=True)
     else:
-        pairs = zip(watched, steps if steps is not None else (), strict=True)
+        # An engine that takes one sample at a time shows one, where the golden steps have two.
+        known = list(steps[:, : len(watched[0])]) if steps is not None else []
+        if len(known) != len(watched):
+            raise IntegrityError(
+                f"{LOOP}/steps/{name} of the golden samples has {len(known)} steps, the loop takes "
+                f"{len(watched)}",
+                fix=_EXPORT_AGAIN,
+            )
+        pairs = zip(watched, known, strict=True)
     curve = tuple(float(_distances(a, b, scale).mean()) for a, b in pairs)
     return LoopCheck(error=error, discrete=False, curve=curve)
+
+
+def _match(parts: list[Array], expected: Array, label: str) -> Array:
+    """Return the samples of all passes, but for those that fill up the last."""
+    made = np.concatenate(parts)[: len(expected)]
+    if made.shape != expected.shape:
+        raise IntegrityError(
+            f"{label} of the golden samples has shape {expected.shape}, the loop makes "
+            f"{made.shape}",
+            fix=_EXPORT_AGAIN,
+        )
+    return made
 
 
 def _compare_decisions(got: Array, expected: Array, manifest: Manifest) -> LoopCheck:

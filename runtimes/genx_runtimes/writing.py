@@ -12,6 +12,8 @@ from typing import BinaryIO
 
 from genx_runtimes.errors import GenxError, InputError, OutputError
 
+TERMINAL = Path("-")
+
 
 def check_free(path: Path, *, force: bool, folder: bool | None = False) -> None:
     """Refuse a place where something else is, before any work is done.
@@ -22,8 +24,11 @@ def check_free(path: Path, *, force: bool, folder: bool | None = False) -> None:
         folder: whether it is going to be a folder; None: either.
 
     Raises:
-        InputError: a file is where a folder is to be, or the reverse; or it exists, without force.
+        InputError: a file is where a folder is to be, or the reverse; or it exists, without force;
+            or it is `-`, the terminal.
     """
+    if path == TERMINAL:
+        raise InputError(f"{TERMINAL} is the terminal, which is for text", fix="name a file")
     if not path.exists():
         return
     if folder is not None and path.is_dir() != folder:

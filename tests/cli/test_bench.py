@@ -9,8 +9,10 @@ from typer.testing import CliRunner
 
 from genx_cli import extras
 from genx_cli.app import app
+from genx_runtimes.bench import decode_report, run
 
 TINY = str(Path(__file__).parents[1] / "data" / "tiny.genx")
+CODES = str(Path(__file__).parents[1] / "data" / "tiny_codes.genx")
 QUICK = ["--min-duration", "0.01", "--rounds", "1", "--threads", "1"]
 
 
@@ -19,9 +21,11 @@ def test_figures_for_people() -> None:
     assert result.exit_code == 0, result.output
     for text in (
         "p50 ms",
+        "95 % interval",
         "samples/s",
         "onnxruntime fp32",
         "timed: one call draws",
+        "energy is not available",
         "2 of 2 cases",
     ):
         assert text in result.stdout
@@ -30,17 +34,75 @@ def test_figures_for_people() -> None:
 
 
 def test_figures_for_machines() -> None:
-    result = CliRunner().invoke(app, ["bench", TINY, *QUICK, "--batch", "2", "--json"])
-    found = json.loads(result.stdout)
-    assert (found["bundle"], found["threads"], len(found["digest"])) == ("tiny", 1, 64)
-    (row,) = found["rows"]
-    assert (row["batch"], row["speedup_vs_torch"]) == (2, None)
-    assert row["latency"]["p50_ms"] > 0
+    result = CliRunner().invoke(app, ["bench", TINY, *QUICK, "--batch", "2", "--json", "-"])
+    found = decode_report(result.stdout.encode())
+    (bundle,) = found.bundles
+    assert (bundle.name, len(bundle.digest)) == ("tiny", 64)
+    (row,) = found.rows
+    assert (row.batch, row.threads) == (2, 1)
+    assert row.latency is not None
+    assert row.latency.p50_ms > 0
+
+
+def test_the_report_is_written_once(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    command = ["bench", TINY, *QUICK, "--batch", "1", "--json", str(path)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert decode_report(path.read_bytes()).complete
+    assert f"next: genx compare {path} OTHER.json" in result.stdout
+    again = CliRunner().invoke(app, command)
+    assert again.exit_code == 2
+    assert "exists already; --force replaces it" in again.stderr
+
+
+def test_several_bundles_engines_and_scenarios() -> None:
+    command = ["bench", TINY, CODES, *QUICK, "--batch", "2", "--backend", "onnxruntime,openvino"]
+    result = CliRunner().invoke(app, [*command, "--scenario", "single-stream,offline", "--json=-"])
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)["rows"]
+    assert {(r["bundle"], r["backend"], r["scenario"]) for r in rows} == {
+        (bundle, backend, scenario)
+        for bundle in ("tiny", "tiny_codes")
+        for backend in ("onnxruntime", "openvino")
+        for scenario in ("single-stream", "offline")
+    }
+
+
+def test_auto_is_settled_for_each_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genx_runtimes.tuning.store._AUTO_BUDGET_S", 1.0)
+    result = CliRunner().invoke(app, ["bench", TINY, *QUICK, "--backend", "auto", "--batch", "1,2"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("auto: ") == 2 * 2  # two tables
 
 
 def test_quiet_says_nothing() -> None:
     result = CliRunner().invoke(app, ["bench", TINY, *QUICK, "--batch", "1", "-q"])
     assert (result.exit_code, result.output) == (0, "")
+
+
+def test_a_failed_row_is_told_and_the_exit_code_is_1() -> None:
+    command = ["bench", TINY, *QUICK, "--batch", "1", "--backend", "null,onnxruntime"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1
+    assert "null fp32, single-stream, batch 1 was not measured: " in result.stderr
+    assert "measured 1 of 2 cases" in result.stdout
+
+
+def test_ctrl_c_tells_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, asked = run.run_child, []
+
+    def interrupt(*args: object, **fields: object) -> object:
+        asked.append(args)
+        if len(asked) == 4:
+            raise KeyboardInterrupt
+        return real(*args, **fields)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(run, "run_child", interrupt)
+    result = CliRunner().invoke(app, ["bench", TINY, *QUICK, "--batch", "1,2"])
+    assert result.exit_code == 130
+    assert "interrupted: these are the figures by then" in result.stdout
+    assert "measured 1 of 1 cases" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -51,6 +113,10 @@ def test_quiet_says_nothing() -> None:
         (["--backend", "onnxrt"], "unknown backend 'onnxrt'; did you mean 'onnxruntime'?"),
         (["--precision", "int3"], "no precision 'int3'"),
         (["--rounds", "0"], "rounds is 0"),
+        (["--scenario", "ofline"], "unknown scenario 'ofline'"),
+        (["--instances", "0"], "instances is 0"),
+        (["--json", "report.txt"], "ends in '.txt'"),
+        (["--compare-torch", "x", CODES], "names one model, there are 2 bundles"),
     ],
 )
 def test_wrong_arguments(arguments: list[str], message: str) -> None:

@@ -89,6 +89,6 @@ def test_samplers_of_several_graphs() -> None:
 def test_suggestions(name: str, plain: str, balanced: str) -> None:
     manifest = open_bundle(DATA / f"{name}.genx").manifest
     assert suggest_sampling(Path("b"), manifest) == f"genx sample b {plain}"
-    assert suggest_sampling(Path("b"), manifest, setting="label=balanced") == (
+    assert suggest_sampling(Path("b"), manifest, settings=["label=balanced"]) == (
         f"genx sample b {balanced}"
     )

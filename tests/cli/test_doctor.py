@@ -11,7 +11,7 @@ from genx_cli.app import app
 from genx_runtimes import doctor
 from genx_runtimes.bundle import open_bundle
 from genx_runtimes.child import Outcome
-from genx_runtimes.tuning import tune
+from genx_runtimes.tuning import Request, tune
 from genx_runtimes.version import __version__
 
 
@@ -53,7 +53,7 @@ def test_a_bundle_by_a_rule_of_thumb(genx: Run, tiny: Path) -> None:
 
 
 def test_a_bundle_that_was_measured(genx: Run, tiny: Path) -> None:
-    best = tune(open_bundle(tiny), batch=2).best
+    best = tune(open_bundle(tiny), Request(batches=(2,), budget_s=2.0)).best
     (found,) = json.loads(genx("doctor", tiny, "--json").out)["recommendations"]
     assert found.pop("reason").startswith("measured on this machine: ")
     assert found == {

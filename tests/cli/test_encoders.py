@@ -109,6 +109,8 @@ def test_a_picture_of_another_size_is_fitted_only_if_asked(
     [
         (("encode", VAE, "no.png", "-o", "x.npz"), "there is no file no.png"),
         (("encode", VAE, "bad.png", "-o", "x.npz"), "bad.png cannot be read as a picture"),
+        (("encode", "in/a.png", "in/a.png", "-o", "x.npz"), "in/a.png is no bundle: it is neither"),
+        (("encode", VAE, "two.npz", "-o", "x.npz"), "has mean, z, expected 'image'; give pictures"),
         (("encode", VAE, "clear.png", "-o", "x.npz"), "clear.png is transparent in places"),
         (("encode", VAE, "bad.npy", "-o", "x.npz"), "bad.npy cannot be read as an array"),
         (("encode", VAE, "flat.npy", "-o", "x.npz"), "flat.npy has shape (8, 8), expected (N, 1,"),
@@ -132,11 +134,12 @@ def test_wrong_arguments(
     (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY nothing")
     (tmp_path / "kept.npz").write_text("mine")
     np.save(tmp_path / "flat.npy", VALUES[0, 0])
+    np.savez(tmp_path / "two.npz", mean=np.zeros(4), z=np.zeros(4))
     alpha = np.full((8, 8), 128, np.uint8)
     Image.fromarray(np.dstack([PIXELS[0], alpha])).save(tmp_path / "clear.png")
     before = list_files(tmp_path)
     done = genx(*arguments)
-    assert done.code == 2
+    assert done.code == (1 if "is no bundle" in message else 2)
     assert done.err.startswith("error: ")
     assert message in done.err
     assert len(done.err.splitlines()) == 1

@@ -27,7 +27,8 @@ def follow(genx: Run, done: Done) -> str:
 @pytest.mark.parametrize("command", [("verify",), ("inspect",), ("bench", *QUICK)])
 def test_after_a_look_at_a_bundle(genx: Run, name: str, command: tuple[str, ...]) -> None:
     line = follow(genx, genx(command[0], DATA / f"{name}.genx", *command[1:]))
-    assert line.endswith("-o samples.npy" if name == "tiny_codes" else "-o grid.png")
+    wanted = "-o samples.npy" if name == "tiny_codes" else "-o grid.png"
+    assert line.endswith("--html report.html" if command[0] == "bench" else wanted)
 
 
 def test_paths_that_a_shell_would_split(genx: Run, tiny: Path, tmp_path: Path) -> None:

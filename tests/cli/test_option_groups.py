@@ -12,6 +12,7 @@ from genx_cli.app import COMMANDS, app
 from genx_cli.option_groups import spread_groups
 
 Size = Annotated[int | None, typer.Option("--size", "-s", help="How large.")]
+Coats = Annotated[int | None, typer.Option("--coats", "-c", help="How often.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +22,14 @@ class Group:
 
 
 def paint(
-    what: Annotated[str, typer.Argument()], first: bool = False, *, group: Group, last: bool = False
+    what: Annotated[str, typer.Argument()],
+    coats: Coats = None,
+    *,
+    group: Group,
+    last: bool = False,
 ) -> None:
     """Paint it."""
-    typer.echo(f"{what} {first} {group} {last}")
+    typer.echo(f"{what} {coats} {group} {last}")
 
 
 def run(*arguments: str) -> str:
@@ -36,15 +41,15 @@ def run(*arguments: str) -> str:
 
 
 def test_each_field_is_an_option_and_the_command_gets_the_group() -> None:
-    assert run("door") == "door False Group(size=None, colour='red') False\n"
-    made = run("door", "-s", "3", "--colour", "blue", "--last")
-    assert made == "door False Group(size=3, colour='blue') True\n"
+    assert run("door") == "door None Group(size=None, colour='red') False\n"
+    made = run("door", "-c", "2", "-s", "3", "--colour", "blue", "--last")
+    assert made == "door 2 Group(size=3, colour='blue') True\n"
 
 
 def test_the_help_has_them_where_the_group_stands() -> None:
     shown = run("--help")
     assert "Paint it." in shown
-    places = [shown.index(name) for name in ("--first", "--size", "--colour", "--last")]
+    places = [shown.index(name) for name in ("--coats", "--size", "--colour", "--last")]
     assert places == sorted(places)
     assert "How large." in shown
 

@@ -1,4 +1,4 @@
-"""Lower precision and the choice of engines, as a user meets them."""
+"""Lower precision, as a user meets it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from tests.cli.conftest import DATA, Run
 
 from genx_runtimes.bundle import Bundle, open_bundle
-from genx_runtimes.tuning import Combination
+from genx_runtimes.tuning import Combination, Request, Tuning
+from genx_runtimes.tuning.engines import describe_machine
 
 FEW = ("--samples", "16", "--calibration", "16")
 
@@ -34,8 +35,17 @@ def _measured(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
         return tuple(sorted(made, key=lambda c: c.p50_ms or 0))
 
+    def search(bundle: Bundle, request: Request, **_: object) -> Tuning:
+        return Tuning(
+            digest=bundle.digest,
+            goal=request.goal,
+            batches=request.batches,
+            machine=describe_machine(),
+            combinations=measure(bundle, ["fp32"]),
+        )
+
     monkeypatch.setattr("genx_export.quantisation.extend.measure", measure)
-    monkeypatch.setattr("genx_runtimes.tuning.measure", measure)
+    monkeypatch.setattr("genx_runtimes.tuning.store.search", search)
 
 
 @pytest.fixture
@@ -128,28 +138,6 @@ def test_verify_draws_the_variants_side_by_side(genx: Run, int8: Path) -> None:
     assert genx("verify", int8, "--picture", "compare.jpg").code == 2
     Path("folder.png").mkdir()
     assert "folder.png is a folder" in genx("verify", int8, "--picture", "folder.png").err
-
-
-def test_auto_is_explained(genx: Run, int8: Path) -> None:
-    done = genx("sample", int8, "-n", 4, "-o", "a.png", "--backend", "auto", "--explain")
-    assert done.code == 0
-    assert (
-        "  drawn by openvino int8 with 1 threads, 0.500 ms at batch 16: 2.00 x as fast" in done.out
-    )
-    plain = genx("sample", int8, "-n", 4, "-o", "b.png", "--explain")
-    assert "  drawn by onnxruntime, as asked for" in plain.out
-
-
-def test_tune_shows_a_table(genx: Run, int8: Path) -> None:
-    done = genx("tune", int8, "--batch", "1,4")
-    assert done.code == 0
-    lines = done.out.splitlines()
-    assert lines[0].split() == ["engine", "and", "variant", "batch", "threads", "p50", "ms"]
-    assert lines[1].split() == ["openvino", "int8", "1", "1", "0.500", "*"]
-    assert done.out.count("fastest: openvino int8") == 2
-    assert lines[-1].startswith("next: genx sample ")
-    shown = json.loads(genx("tune", int8, "--batch", "1", "--json").out)
-    assert shown["tunings"][0]["combinations"][0]["variant"] == "int8"
 
 
 @pytest.mark.parametrize(

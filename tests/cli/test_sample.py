@@ -104,7 +104,8 @@ def test_json_and_quiet(genx: Run, tiny: Path) -> None:
         (("--truncation", 0), 2, "error: truncation is 0.0, expected 0.01 or more"),
         (("--interpolate", "1-2"), 2, "error: --interpolate '1-2' is not A:B; --interpolate 0:5"),
         (("--interpolate", "1:2", "--start", 3), 2, "error: --start has no meaning with --interp"),
-        (("--columns", 0), 2, "error: --columns 0 needs 1 or more"),
+        (("--columns", 3, "-o", "x.npy"), 2, "error: --columns is for a grid; -o grid.png, or"),
+        (("--columns", 0), 2, "error: --columns is 0, expected 1 or more"),
         (("--threads", 0), 2, "error: threads is 0, expected 1 or more"),
         (("--precision", "int8"), 2, "error: the bundle has no precision 'int8'; there is: fp32"),
         (

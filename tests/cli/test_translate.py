@@ -185,6 +185,7 @@ def test_one_bad_picture_and_nothing_is_written(
         (("photos/none.png", "-o", "x.png"), "there is no file photos/none.png"),
         (("photos/more", "-o", "x"), "photos/more holds no picture"),
         (("photos", "-o", "x.png"), "3 pictures do not fit into x.png; give a folder: -o x"),
+        (("photos/colour.png", "-o", "-"), "- is the terminal, which is for text; name a file"),
         (("photos/colour.png", "-o", "x.jpg"), "results are PNG files; -o x.png, or a folder"),
         (("photos/colour.png", "-o", "photos/notes.txt"), "ends in '.txt'"),
         (

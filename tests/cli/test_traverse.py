@@ -17,6 +17,16 @@ from tests.kinds import make_kind, make_vae
 from genx_cli.sink import Progress, Sink
 from genx_runtimes import open_bundle
 
+BOTH = """
+import torch
+from torch import nn
+
+
+class Both(nn.Module):
+    def forward(self, z, c):
+        return torch.cat([z, c], 1) * 2
+"""
+
 
 def test_a_traversal_as_grid_and_as_gif(genx: Run, pictures: Path, tmp_path: Path) -> None:
     options = ("--dims", "0,3", "--steps", 5)
@@ -122,6 +132,17 @@ def test_what_was_fixed_is_not_suggested_twice(genx: Run, labelled: Path, pictur
     assert done.out.endswith("--set 'z[2]=3' -o fixed.png\n")
 
 
+def test_what_moves_besides_is_named(genx: Run) -> None:
+    two = DATA / "tiny_codes.genx"
+    assert "moves as well" not in genx("traverse", two, "-o", "a.npy").out
+    export = ("export", "models.py:Both", "--prior", "z=normal:8", "--prior", "c=uniform:2:-1..1")
+    Path("models.py").write_text(BOTH)
+    assert genx(*export, "-o", "both.genx").code == 0
+    done = genx("traverse", "both.genx", "-o", "b.npy")
+    assert "  --prior c moves as well\n" in done.out
+    assert follow(genx, done).endswith("--set 'z[0]=3' -o fixed.npy")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -133,6 +154,8 @@ def test_what_was_fixed_is_not_suggested_twice(genx: Run, labelled: Path, pictur
         ((VAE, "in/a.png", "-o", "x.png", "--set", "z[0]=1"), "--set z has no meaning with INPUT"),
         ((VAE, "-o", "x.png", "--set", "y=1"), "unknown condition 'y'"),
         ((VAE, "-o", "x.png", "--index", -1), "start is -1"),
+        ((VAE, "-o", "x.jpg"), "x.jpg ends in '.jpg'; write NAME.png (a grid), NAME.gif, NAME.npy"),
+        ((DATA / "tiny_diffusion.genx", "-o", "x.png"), "the sampler of tiny_diffusion is 'diffus"),
         ((VAE, "-o", "in"), "in exists already; --force replaces it"),
         ((VAE, "-o", "kept.gif"), "kept.gif exists already; --force replaces it"),
     ],

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from genx_export import export
+
 MODELS = '''
 import numpy as np
 import torch
@@ -204,6 +206,19 @@ def models(tmp_path: Path) -> str:
     path = tmp_path / "tiny_models.py"
     path.write_text(MODELS, encoding="utf-8")
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of Tiny with fp32 alone, in which rewrites fire; not to be changed."""
+    folder = tmp_path_factory.mktemp("native")
+    (folder / "tiny_models.py").write_text(MODELS, encoding="utf-8")
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    path = folder / "native.genx"
+    priors = ["z=normal:8", "label=categorical:4"]
+    export(f"{folder}/tiny_models.py:Tiny", path, priors=priors, output="image:-1..1")
+    return path
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from genx_export.bundle_writer import check_target, pack_arrays, refer, write_bundle
-from genx_runtimes.errors import InputError, OutputError
+from genx_runtimes.errors import ExportError, InputError, OutputError
 from genx_runtimes.manifest import (
     BatchBounds,
     ComponentSpec,
@@ -136,3 +137,13 @@ def test_what_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
     for path in (photos, tmp_path / "notes.txt"):
         with pytest.raises(InputError, match="is no bundle; it is left alone"):
             check_target(path, force=True)
+
+
+def test_a_manifest_that_no_reader_takes_is_not_written(tmp_path: Path) -> None:
+    words = tuple(f"token {i}" for i in range(250_000))
+    text = structs.replace(MANIFEST, output=OutputSpec(name="y", kind="text", vocabulary=words))
+    with pytest.raises(
+        ExportError, match=r"manifest\.json would have .* up to 4,194,304; .*250,000"
+    ):
+        write_bundle(tmp_path / "m.genx", text, FILES)
+    assert list(tmp_path.iterdir()) == []

@@ -61,9 +61,13 @@ def test_what_fits(contract: OutputSpec, shape: tuple[int, ...]) -> None:
         (
             structs.replace(AUDIO, sample_rate=None),
             (2, 1, 9),
-            "a sample_rate in Hz, got None",
+            "a sample_rate in Hz, 1 to 1000000, got None",
         ),
-        (structs.replace(AUDIO, sample_rate=0), (2, 1, 9), "needs a sample_rate in Hz, got 0"),
+        (
+            structs.replace(AUDIO, sample_rate=0),
+            (2, 1, 9),
+            "needs a sample_rate in Hz, 1 to 1000000, got 0",
+        ),
         (structs.replace(IMAGE, range=None), (2, 1, 4, 4), r"needs a range \[low, high\]"),
         (structs.replace(TEXT, vocabulary=()), (2, 9), "a text output needs a vocabulary"),
         (structs.replace(TABLE, columns=("a", "a")), (2, 2), "have a name twice"),

@@ -390,3 +390,19 @@ def test_a_model_that_fails_is_left_to_the_message_on_its_inputs() -> None:
     assert hoist_noise(model) is model
     with pytest.raises(GenxError, match="rejects its inputs"):
         _run(model, {"input": np.ones((2, 8), np.float32)})
+
+
+class _Few(ModuleComponent):
+    @property
+    def bounds(self) -> BatchBounds | None:
+        return BatchBounds(min=1, max=63)
+
+
+def test_a_component_stays_what_it_is_when_its_noise_moves_out() -> None:
+    model = _load(_Call(lambda z: z + torch.randn_like(z)))
+    component = _Few("generator", model.components[0].module, noise_fix="ask")  # type: ignore[attr-defined]
+    hoisted = hoist_noise(replace(model, components=[component])).components[0]
+    assert list(hoisted.parameters) == ["z", "noise_0"]
+    assert list(component.parameters) == ["z"]
+    assert hoisted.bounds == BatchBounds(min=1, max=63)
+    assert hoisted._noise_fix == "ask"  # type: ignore[attr-defined]

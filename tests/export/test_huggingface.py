@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import socket
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from genx_export.sources import SourceRequest, load_source
 from genx_export.sources.huggingface.schedulers import describe_scheduler
 from genx_export.sources.huggingface.vocabulary import read_vocabulary
 from genx_runtimes import open_bundle
-from genx_runtimes.errors import InputError, SourceError, WeightsError
+from genx_runtimes.errors import GenxError, InputError, SourceError, WeightsError
 from genx_runtimes.manifest import NormalPrior, OutputSpec
 from genx_runtimes.noise import NoiseStream
 from genx_runtimes.sampler import Sampler
@@ -238,6 +240,7 @@ def test_schedules_and_predictions(settings: dict[str, Any], tmp_path: Path) -> 
         (NormalPrior(name="x", shape=(1, 4, 4)),),
         OutputSpec(name="image", kind="tensor"),
         {"n": lambda f: {"y": network(f["x"], f["time"].reshape(-1, 1, 1, 1))}},
+        {"n": ["x", "time"]},
         Draw(seed=0, indices=range(2), feeds={"x": noise}),
         size=2,
         max_batch=2,
@@ -494,6 +497,112 @@ def test_schedulers_beyond_a_bundle(
     getattr(diffusers, kind)(100, **settings).save_pretrained(tmp_path)
     with pytest.raises(SourceError, match=match):
         describe_scheduler(tmp_path, kind)
+
+
+UNET, TEXT, SCHEDULER = "unet/config.json", "config.json", "scheduler/scheduler_config.json"
+
+
+@pytest.mark.parametrize(
+    ("make", "file", "key", "value", "match"),
+    [
+        ("unet", UNET, "sample_size", None, r"unet/config\.json has no sample_size, expected the"),
+        ("unet", UNET, "sample_size", "x", r"config\.json has sample_size = 'x', expected"),
+        ("unet", UNET, "sample_size", [8, 8, 8], r"has sample_size = \[8, 8, 8\], expected"),
+        ("unet", UNET, "sample_size", [8, 0], r"has sample_size = \[8, 0\], expected"),
+        (
+            "unet",
+            SCHEDULER,
+            "prediction_type",
+            ["a"],
+            r"config\.json has prediction_type = \['a'\]",
+        ),
+        ("unet", SCHEDULER, "steps_offset", "x", "has steps_offset = 'x', expected a whole number"),
+        ("unet", SCHEDULER, "steps_offset", 100, "cannot express steps_offset = 100"),
+        (
+            "unet",
+            SCHEDULER,
+            "clip_sample_range",
+            "x",
+            "has clip_sample_range = 'x', expected a num",
+        ),
+        ("unet", SCHEDULER, "beta_start", -1, r"config\.json: a schedule's betas are above 0"),
+        ("unet", SCHEDULER, "timestep_spacing", None, "has no timestep_spacing, expected a text"),
+        ("kl", TEXT, "scaling_factor", "x", "has scaling_factor = 'x', expected a number"),
+        ("kl", TEXT, "scaling_factor", 0, "has scaling_factor = 0, expected a finite number other"),
+        ("kl", TEXT, "scaling_factor", float("nan"), "has scaling_factor = nan, expected a finite"),
+        ("kl", TEXT, "shift_factor", "x", "has shift_factor = 'x', expected a number"),
+        ("vq", TEXT, "sample_size", None, r"config\.json has no sample_size, expected the size"),
+        ("gpt2", TEXT, "architectures", {"a": 1}, "which genx cannot export"),
+        ("gpt2", "generation_config.json", "bos_token_id", [-1], r"has bos_token_id = \[-1\], exp"),
+        (
+            "gpt2",
+            "generation_config.json",
+            "eos_token_id",
+            ["x"],
+            r"n_config\.json has eos_token_id",
+        ),
+        (
+            "gpt2",
+            "tokenizer.json",
+            "model",
+            3,
+            r"tokenizer\.json has model = 3, expected an object",
+        ),
+        (
+            "gpt2",
+            "tokenizer.json",
+            "model",
+            {"vocab": {"a": "x"}},
+            "has 'a' as token 'x', expected",
+        ),
+        ("gpt2", "tokenizer.json", "model", {"vocab": [3]}, "has 3 as token 0, expected a text"),
+        ("gpt2", "tokenizer.json", "added_tokens", [["x"]], r"tokenizer\.json: added_tokens"),
+        (
+            "gpt2",
+            "model.safetensors.index.json",
+            "weight_map",
+            3,
+            "has weight_map = 3, expected an",
+        ),
+    ],
+)
+def test_a_malformed_value_is_told_by_file_and_key(
+    make: str, file: str, key: str, value: object, match: str, tmp_path: Path, unet_folder: Path
+) -> None:
+    folder = tmp_path / "copy"
+    if make == "unet":
+        copy_folder(unet_folder, tmp_path)
+    else:
+        {"kl": make_kl, "vq": make_vq, "gpt2": make_gpt2}[make]().save_pretrained(folder)
+    path = folder / file
+    if file == "tokenizer.json":
+        path.write_text(json.dumps({"model": {"vocab": {"a": 0}}}))
+    if file.endswith("index.json"):
+        (folder / "model.safetensors").unlink()
+        path.write_text("{}")
+    fields = json.loads(path.read_text())
+    fields[key] = value
+    path.write_text(json.dumps(fields))
+    with pytest.raises(SourceError, match=match):
+        load(folder)
+
+
+@pytest.mark.parametrize("make", ["unet", "kl", "vq", "gpt2"])
+def test_whatever_a_folder_says_nothing_but_our_own_errors_comes_of_it(
+    make: str, tmp_path: Path, unet_folder: Path
+) -> None:
+    folder = tmp_path / "copy"
+    if make == "unet":
+        copy_folder(unet_folder, tmp_path)
+    else:
+        {"kl": make_kl, "vq": make_vq, "gpt2": make_gpt2}[make]().save_pretrained(folder)
+    for path in sorted(folder.rglob("*.json")):
+        whole = json.loads(path.read_text())
+        for key, value in itertools.product(whole, (None, "x", -1)):
+            path.write_text(json.dumps({**whole, key: value}))
+            with suppress(GenxError):
+                load(folder)
+        path.write_text(json.dumps(whole))
 
 
 def test_what_is_no_model_of_theirs(unet_folder: Path, tmp_path: Path) -> None:

@@ -116,6 +116,21 @@ def test_pixels_of_sixteen_bits_are_refused(net: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("mode", "colour", "message"),
+    [
+        ("RGB", (255, 0, 0), r"odd\.png has colours, the model takes grey"),
+        ("LA", (9, 100), r"odd\.png is transparent in places, the model takes opaque"),
+    ],
+)
+def test_pictures_that_would_lose_something_are_refused(
+    net: Path, folder: Path, mode: str, colour: tuple[int, ...], message: str
+) -> None:
+    Image.new(mode, (20, 12), colour).save(folder / "odd.png")
+    with pytest.raises(InputError, match=message):
+        read_images({"photo": folder}, open_bundle(net).manifest, RECIPE, COUNTS)
+
+
+@pytest.mark.parametrize(
     ("images", "message"),
     [
         ({"foto": "photos"}, "no input 'foto'.*photo"),
@@ -133,7 +148,7 @@ def test_folders_that_do_not_fit(
 
 def test_a_broken_image_is_named(net: Path, folder: Path) -> None:
     (folder / "5.jpg").write_bytes(b"\xff\xd8 no more")
-    with pytest.raises(InputError, match=r"5\.jpg cannot be read as an image"):
+    with pytest.raises(InputError, match=r"5\.jpg cannot be read as a picture"):
         read_images({"photo": folder}, open_bundle(net).manifest, RECIPE, COUNTS)
 
 

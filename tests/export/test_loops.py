@@ -7,12 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from msgspec import structs
 
 from genx_export import export
+from genx_export.loop_feeding import LoopRun, run_loop
 from genx_runtimes import open_bundle
 from genx_runtimes.errors import InputError, SourceError, VerificationError
-from genx_runtimes.samplers.loop import SamplingOptions
+from genx_runtimes.latents import LatentSource
+from genx_runtimes.samplers.loop import Draw, SamplingOptions
 from genx_runtimes.verify import verify_bundle
+
+DATA = Path(__file__).parents[1] / "data"
 
 MODELS = '''
 import torch
@@ -47,6 +52,24 @@ def recurrent(wrong=False):
         output="rows=sequence",
         sampler={"sequences": ["noise"], "length": 7, "states": states},
     )
+
+
+def classes():
+    made = recurrent()
+    made.priors["noise"] = "one_hot:7"
+    return made
+
+
+def endless():
+    made = recurrent()
+    made.sampler["length"] = 0
+    return made
+
+
+def idle():
+    made = recurrent()
+    made.priors["style"] = "normal:3"
+    return made
 
 
 def unlike():
@@ -117,6 +140,21 @@ def test_steps_that_differ_from_the_whole_are_refused(source: Path, tmp_path: Pa
         export(f"{source}:unlike", tmp_path / "r.genx")
 
 
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("classes", "sequences has 'noise', one class a sample: only a prior with a shape has"),
+        ("endless", "of family 'recurrent': length is 0, expected 1 or more"),
+        ("idle", "prior 'style' feeds nothing: no such input in 'step' or 'whole'"),
+    ],
+)
+def test_recurrent_models_that_cannot_be(
+    kind: str, message: str, source: Path, tmp_path: Path
+) -> None:
+    with pytest.raises((InputError, SourceError), match=message):
+        export(f"{source}:{kind}", tmp_path / "r.genx")
+
+
 def test_a_diffusion_model(source: Path, tmp_path: Path) -> None:
     export(f"{source}:diffusion", tmp_path / "d.genx")
     bundle = open_bundle(tmp_path / "d.genx")
@@ -154,3 +192,51 @@ def test_each_pass_keeps_other_steps_of_the_loop(source: Path, tmp_path: Path) -
     times = open_bundle(tmp_path / "d.genx").golden()["denoiser/in/time"]
     assert len(times) == 8
     assert len({tuple(pair) for pair in times.reshape(4, 2).tolist()}) > 1
+
+
+def run_tiny(samples: int, wanted: int | None, *, decodes: bool = False) -> LoopRun:
+    """Run the five steps of the tiny diffusion, four samples a pass, and a decoder after them."""
+    bundle = open_bundle(DATA / "tiny_diffusion.genx")
+    manifest = bundle.manifest
+    feeds = LatentSource(manifest.priors, 0).draw(range(samples))
+    decoder = "decoder" if decodes else None
+    with bundle.sampler() as sampler:
+        return run_loop(
+            structs.replace(manifest.sampler, decoder=decoder),
+            manifest.priors,
+            manifest.output,
+            {
+                "denoiser": sampler.session.run,
+                "decoder": lambda feeds: {manifest.output.name: feeds["latent"]},
+            },
+            {"denoiser": ("x", "time", *feeds), "decoder": ("latent",)},
+            Draw(seed=0, indices=range(samples), feeds=feeds),
+            size=4,
+            max_batch=16,
+            wanted=wanted,
+        )
+
+
+def test_several_calls_of_few_samples_are_kept() -> None:
+    run = run_tiny(16, 16)
+    assert len(run.output) == 4
+    times = run.feeds["denoiser"]["time"].reshape(4, 4)  # four of the five steps of each sample
+    assert all(len(set(kept)) == 4 for kept in times.T.tolist()), "no call twice"
+    assert len({tuple(sorted(kept)) for kept in times.T.tolist()}) > 1, "each sample its own"
+    own = LatentSource(open_bundle(DATA / "tiny_diffusion.genx").manifest.priors, 0).draw(range(4))
+    labels = run.feeds["denoiser"]["label"].reshape(4, 4)
+    assert ((labels == own["label"]) | (labels == 3)).all(), "a sample's rows stay its own"
+
+
+def test_as_many_samples_as_calls_where_a_graph_runs_once() -> None:
+    run = run_tiny(16, 16, decodes=True)
+    assert len(run.feeds["decoder"]["latent"]) == len(run.feeds["denoiser"]["time"]) == 16
+    assert len(run.output) == 16
+
+
+@pytest.mark.parametrize("wanted", [None, 400])
+def test_every_call_is_equally_likely_to_be_kept(wanted: int | None) -> None:
+    run = run_tiny(400, wanted)
+    _, counts = np.unique(run.feeds["denoiser"]["time"], return_counts=True)
+    assert len(counts) == 5
+    assert counts.min() > 0.6 * counts.mean()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,7 +12,7 @@ import onnx.parser
 import onnxruntime as ort
 import pytest
 
-from genx_export import export
+from genx_export.loop_feeding import LoopRun, run_loop
 from genx_export.quantisation.calibration import Activation, observe_activations
 from genx_export.quantisation.floor import hold_floor
 from genx_export.quantisation.half import halve
@@ -31,12 +32,12 @@ from genx_runtimes.bundle import Bundle, open_bundle
 from genx_runtimes.errors import InputError, QualityError
 from genx_runtimes.manifest import BatchBounds
 
+DATA = Path(__file__).parents[1] / "data"
+
 
 @pytest.fixture
-def bundle(models: str, tmp_path: Path) -> Bundle:
-    priors = ["z=normal:8", "label=categorical:4"]
-    export(f"{models}:Tiny", tmp_path / "t.genx", priors=priors, output="image:-1..1")
-    return open_bundle(tmp_path / "t.genx")
+def bundle(native: Path) -> Bundle:
+    return open_bundle(native)
 
 
 def activation(values: np.ndarray) -> dict[str, Activation]:
@@ -172,6 +173,24 @@ def test_calibration_covers_every_class_and_sees_every_tensor(bundle: Bundle) ->
     layers = [n for n in onnx.load_from_string(model).graph.node if n.name in list_layers(model)]
     assert layers
     assert all(node.input[0] in seen and node.output[0] in seen for node in layers)
+
+
+def test_a_loop_gives_several_calls_of_each_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[LoopRun] = []
+
+    def note(*arguments: Any, **named: Any) -> LoopRun:
+        runs.append(run_loop(*arguments, **named))
+        return runs[-1]
+
+    monkeypatch.setattr("genx_export.quantisation.material.run_loop", note)
+    bundle = open_bundle(DATA / "tiny_diffusion.genx")
+    recipe = QuantisationRecipe(samples=64, calibration=16)
+    material = draw_from_bundle(bundle, find_base(bundle.manifest), recipe)["denoiser"]
+    assert [len(run.output) for run in runs] == [16, 16]
+    assert (len(material.calibration["time"]), len(material.fresh["time"])) == (16, 64)
+    with bundle.session("denoiser") as session:
+        got = run_in_passes(session, material.fresh, bundle.manifest.batch)
+    np.testing.assert_allclose(got["prediction"], material.expected["prediction"], atol=1e-5)
 
 
 @pytest.mark.parametrize("target", ["cpu", "tensorrt"])

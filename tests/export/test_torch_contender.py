@@ -81,7 +81,7 @@ def test_it_draws_the_samples_that_genx_draws(folder: Path) -> None:
     try:
         with prepare_torch(make_case(folder, "model.py:make")) as contender:
             assert torch.get_num_threads() == 1
-            got = np.concatenate([contender.call(), contender.call()])  # type: ignore[arg-type]
+            got = np.concatenate([contender.draw(3), contender.draw(3)])  # type: ignore[arg-type]
     finally:
         torch.set_num_threads(threads)
     with open_bundle(folder / "t.genx").sampler() as sampler:
@@ -113,17 +113,23 @@ def test_an_onnx_file_is_no_torch_model(folder: Path) -> None:
 
 def test_it_is_measured_beside_genx(folder: Path) -> None:
     source = str(folder / "model.py:make")
-    contenders = [
-        genx_contender("onnxruntime", "fp32"),
-        Contender(name="torch", module="genx_export.torch_contender", source=source),
-    ]
+    bundle = open_bundle(folder / "t.genx")
+    torch_contender = Contender(
+        bundle=bundle,
+        name="torch",
+        module="genx_export.torch_contender",
+        backend="torch",
+        source=source,
+    )
+    contenders = [genx_contender(bundle, "onnxruntime", "fp32"), torch_contender]
     options = BenchOptions(batches=(2,), threads=1, min_duration_s=0.01, rounds=1, warm_up_s=0.05)
-    report = run_bench(open_bundle(folder / "t.genx"), contenders, options)
-    assert [row.failure for row in report.rows] == ["", ""]
-    ratio = report.speedup(report.rows[0], "torch")
-    assert ratio is not None
-    assert ratio > 0
-    assert {"torch", "onnxruntime", "numpy"} <= set(report.versions)
+    genx, eager = run_bench(contenders, options).rows
+    assert genx.latency is not None
+    assert eager.latency is not None, eager.reasons
+    assert eager.parts is not None
+    assert {"torch", "numpy"} == set(eager.versions)
+    assert eager.memory is not None
+    assert eager.memory.engine is None
 
 
 def test_a_source_that_is_not_there_is_one_line(folder: Path) -> None:

@@ -14,9 +14,10 @@ import pytest
 
 from genx_export import QuantisationRecipe, export, quantize
 from genx_export.quantisation.variants import VariantMaker
+from genx_runtimes.backends import find_backend
 from genx_runtimes.bundle import Bundle, open_bundle
 from genx_runtimes.errors import InputError, QualityError, VerificationError
-from genx_runtimes.tuning import Combination
+from genx_runtimes.tuning import Combination, screen
 from genx_runtimes.verify import verify_bundle
 
 TINY = Path(__file__).parent.parent / "data" / "tiny.genx"
@@ -37,13 +38,6 @@ def fake_measure(faster: Sequence[str]) -> Callable[..., tuple[Combination, ...]
         return tuple(sorted(made, key=lambda c: c.p50_ms or 0))
 
     return measure
-
-
-@pytest.fixture
-def native(models: str, tmp_path: Path) -> Path:
-    """A bundle with fp32 alone, in which rewrites fire."""
-    export(f"{models}:Tiny", tmp_path / "native.genx", **FLAGS)
-    return tmp_path / "native.genx"
 
 
 @pytest.fixture
@@ -185,8 +179,12 @@ def test_a_vae_is_quantised_whole(tmp_path: Path, measured: object) -> None:
     verify_bundle(bundle, precision="int8").require()
 
 
-def test_measured_for_real(tmp_path: Path) -> None:
-    report = quantize(TINY, tmp_path / "q.genx", recipe=RECIPE)
+@pytest.mark.parametrize("name", ["tiny", "tiny_diffusion"])
+def test_measured_for_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(screen, "_ROUNDS", 1)
+    monkeypatch.setattr(screen, "list_engines", lambda: [find_backend("onnxruntime")])
+    source = TINY.with_name(f"{name}.genx")
+    report = quantize(source, tmp_path / "q.genx", form="native", recipe=RECIPE)
     for variant in report.extended.variants:
         assert sorted(variant.fastest) == [1, 8]
         assert 0 < variant.latency_ms(1) < 1000

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.runtimes.fake_onnxruntime import Start, install
+from tests.runtimes.tuning_machine import TuningMachine, make_machine
 
 DATA = Path(__file__).parents[1] / "data"
 NAMES = ("tiny", "tiny_vae", "tiny_codes", "tiny_recurrent", "tiny_tokens", "tiny_diffusion")
@@ -98,3 +99,9 @@ def replace_file(bundle: Path, name: str, data: bytes) -> None:
     manifest = manifest.replace(old, hashlib.sha256(data).hexdigest())
     manifest = manifest.replace(f'"bytes": {size}', f'"bytes": {len(data)}')
     (bundle / "manifest.json").write_text(manifest)
+
+
+@pytest.fixture
+def tuning_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TuningMachine:
+    """A machine that answers as a test says, and no cache of the user's."""
+    return make_machine(monkeypatch, tmp_path / "cache")

@@ -53,6 +53,7 @@ class Denoiser(Closing):
         self._shares = {time: (signal, noise) for time, signal, noise in pairs}
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        self.fed = sorted(feeds)
         x, time, label = feeds["x"], feeds["time"], feeds["label"]
         assert time.dtype == np.float32
         assert time.shape == (len(x),)
@@ -84,6 +85,7 @@ def _make_model(
         output=OutputSpec(name="image", kind="tensor"),
         max_batch=max_batch,
         sessions={"denoiser": denoiser},
+        takes={"denoiser": ["x", "time", "label"]},
     )
     return model, denoiser
 
@@ -179,6 +181,7 @@ class Decoder(Closing):
     outputs = ()
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        self.fed = sorted(feeds)
         return {"image": feeds["code"] * 10}
 
     def close(self) -> None:
@@ -188,11 +191,32 @@ class Decoder(Closing):
 def test_a_decoder_gets_the_latent_over_its_scale() -> None:
     plain, _ = _make_model()
     spec = structs.replace(GUIDED, decoder="decoder", latent="code", scaling=0.5)
-    model = replace(plain, sampler=spec, sessions={**plain.sessions, "decoder": Decoder()})
+    model = replace(
+        plain,
+        sampler=spec,
+        sessions={**plain.sessions, "decoder": Decoder()},
+        takes={**plain.takes, "decoder": ["code"]},
+    )
     for latent, image in zip(
         _sample(plain, watched=True), _sample(model, watched=True), strict=True
     ):
         np.testing.assert_allclose(image, latent * 20, rtol=1e-6)
+
+
+@pytest.mark.parametrize("takes", [["code"], ["code", "label"]])
+def test_priors_feed_the_graphs_that_take_them(takes: list[str]) -> None:
+    plain, denoiser = _make_model()
+    decoder = Decoder()
+    model = replace(
+        plain,
+        sampler=structs.replace(GUIDED, decoder="decoder", latent="code"),
+        priors=(*plain.priors, NormalPrior(name="z", shape=(2,))),
+        sessions={"denoiser": denoiser, "decoder": decoder},
+        takes={**plain.takes, "decoder": takes},
+    )
+    _sample(model)
+    assert decoder.fed == takes
+    assert denoiser.fed == ["label", "time", "x"]
 
 
 @pytest.mark.parametrize(

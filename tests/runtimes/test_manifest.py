@@ -80,7 +80,10 @@ def _set(path: str, value: object) -> Change:
         (_set("output.name", "x"), "output 'x' is no output of 'generator'"),
         (_set("output.range", [1, -1]), r"needs a range \[low, high\] with low < high"),
         (_set("output.range", None), r"needs a range"),
-        (_set("output.kind", "audio"), "an audio output needs a sample_rate in Hz, got None"),
+        (
+            _set("output.kind", "audio"),
+            "an audio output needs a sample_rate in Hz, 1 to 1000000, got None",
+        ),
         (_set("output.kind", "text"), "a text output needs a vocabulary"),
         (_set("output.columns", ["a", "a"]), r"columns \['a', 'a'\] have a name twice"),
         (_set("output.bits", 12), "Invalid enum value 12"),

@@ -98,3 +98,8 @@ def test_encoding() -> None:
     assert encode(ONE_HOT, classes).tolist() == [[0, 0, 1, 0, 0], [1, 0, 0, 0, 0]]
     assert encode(ONE_HOT, classes).dtype == np.float32
     assert encode(LABEL, classes) is classes
+
+
+def test_one_of_many_classes_takes_the_memory_of_its_vector() -> None:
+    many = CategoricalPrior(name="k", classes=2**20, encoding="one_hot")  # squared: 4 TiB
+    assert encode(many, np.array([7, 2**20 - 1])).nonzero()[1].tolist() == [7, 2**20 - 1]

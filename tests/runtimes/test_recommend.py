@@ -142,13 +142,24 @@ def test_nothing_works(make_bundle: MakeBundle) -> None:
 
 
 def measured(batch: int, *times: tuple[str, str, float]) -> Tuning:
+    (base,) = (ms for backend, _, ms in times if backend == "onnxruntime")
     return Tuning(
         digest="",
-        batch=batch,
+        goal="latency",
+        batches=(batch,),
         machine="",
-        variants=(),
         combinations=tuple(
-            Combination(backend=backend, variant=variant, threads=2, p50_ms=ms)
+            Combination(
+                backend=backend,
+                variant=variant,
+                threads=2,
+                p50_ms=ms,
+                batch=batch,
+                is_default=backend == "onnxruntime",
+                gain=None if backend == "onnxruntime" else base / ms,
+                rounds=5,
+                faster_in=5 if ms < base else 0,
+            )
             for backend, variant, ms in times
         ),
     )
@@ -170,8 +181,9 @@ def test_what_was_measured_comes_before_any_rule(
         backend="onnxruntime",
         variant="fp32",
         measured=True,
-        reason="measured on this machine: onnxruntime fp32 with 2 threads, 1.000 ms at batch 1: "
-        "2.00 x as fast as openvino int8",
+        reason="measured on this machine: the default, onnxruntime fp32 with 2 threads, 1.000 ms "
+        "at batch 1: nothing was clearly faster; openvino int8 with 2 threads: 0.50 x its speed, "
+        "faster in 0 of 5 rounds",
     )
     assert (many.batch, many.backend, many.variant) == (16, "openvino", "int8")
     # What was the fastest and does not work any more is not recommended.

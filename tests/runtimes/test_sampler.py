@@ -5,6 +5,8 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from msgspec import structs
+from tests.runtimes.conftest import DATA
 
 from genx_runtimes.backends.null import NullSession
 from genx_runtimes.bundle import open_bundle
@@ -98,6 +100,20 @@ def test_a_walk_needs_two_steps(tiny_bundle: Path) -> None:
             sampler.interpolate(0, 1, 1)
         with pytest.raises(InputError, match="start is -1"):
             sampler.interpolate(-1, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"), [("tiny_tokens", "none"), ("tiny", r"label \(categorical\)")]
+)
+def test_a_walk_needs_something_continuous(
+    name: str, kinds: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_bundle(DATA / f"{name}.genx").sampler() as sampler:
+        classes = tuple(p for p in sampler.manifest.priors if p.kind == "categorical")
+        manifest = structs.replace(sampler.manifest, priors=classes)
+        monkeypatch.setattr(sampler, "manifest", manifest)
+        with pytest.raises(InputError, match=f"no way from one .*, this bundle's are: {kinds}; le"):
+            sampler.interpolate(0, 5, 3)
 
 
 def test_a_rest_below_the_smallest_batch_is_told_at_once(edit_manifest: Any) -> None:

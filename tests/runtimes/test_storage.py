@@ -66,6 +66,12 @@ def test_there_is_nothing(tmp_path: Path) -> None:
         read_manifest_bytes(open_storage(tmp_path))
 
 
+def test_a_file_of_another_kind(tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(b"\x89PNG")
+    with pytest.raises(BundleError, match=r"x.png is no bundle: it is neither a folder nor a zip"):
+        open_storage(tmp_path / "x.png")
+
+
 def test_a_manifest_may_not_be_huge(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_bytes(b" " * (4 * 1024 * 1024 + 1))
     with pytest.raises(ManifestError, match="is larger than 4194304 bytes"):

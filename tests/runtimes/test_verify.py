@@ -2,16 +2,22 @@ from __future__ import annotations
 
 import io
 import math
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from tests.runtimes.conftest import replace_file
+from tests.runtimes.conftest import DATA, replace_file
 
+from genx_runtimes.backends import open_session
+from genx_runtimes.batches import choose_batches, find_bounds
 from genx_runtimes.bundle import open_bundle
-from genx_runtimes.errors import VerificationError
+from genx_runtimes.errors import InputError, IntegrityError, VerificationError
 from genx_runtimes.manifest import BatchBounds
-from genx_runtimes.verify import choose_batches, measure_error, measure_range, verify_bundle
+from genx_runtimes.session import Array, Closing, Session
+from genx_runtimes.verify import measure_error, measure_range, repeat_golden, verify_bundle
 
 GRAPH = "graphs/fp32/generator.onnx"
 
@@ -27,6 +33,96 @@ def test_every_output_of_every_component_is_checked(any_bundle: Path) -> None:
     assert [(c.component, c.output) for c in report.checks] == [
         (c.name, o.name) for c in manifest.components for o in c.outputs
     ]
+
+
+class Engine(Closing):
+    """A session in the place of a compiled engine, which takes fewer batches than its bundle."""
+
+    def __init__(self, session: Session, bounds: BatchBounds) -> None:
+        self._session = session
+        self.bounds = bounds
+        self.inputs, self.outputs = session.inputs, session.outputs
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        batch = len(next(iter(feeds.values())))
+        assert self.bounds.min <= batch <= self.bounds.max
+        return self._session.run(feeds)
+
+    def close(self) -> None:
+        self._session.close()
+
+
+@pytest.fixture(params=[(1, 1), (3, 3), (4, 4), (3, 5), (5, 16), (8, 8), (11, 12)])
+def bounds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> BatchBounds:
+    """Let every engine take these batches alone."""
+    least, most = request.param
+    bounds = BatchBounds(min=least, max=most)
+
+    def open_engine(*args: Any, **options: Any) -> Engine:
+        return Engine(open_session(*args, **options), bounds)
+
+    monkeypatch.setattr("genx_runtimes.bundle.open_session", open_engine)
+    return bounds
+
+
+def test_an_engine_that_takes_few_batch_sizes_is_verified(
+    any_bundle: Path, bounds: BatchBounds
+) -> None:
+    report = verify_bundle(open_bundle(any_bundle))
+    report.require()
+    assert min(report.batches) >= bounds.min
+    assert max(report.batches) <= bounds.max
+    if report.loop is not None and not report.loop.discrete:
+        assert max(report.loop.curve) < 1e-4
+
+
+def test_golden_samples_come_out_whatever_batches_an_engine_takes(
+    any_bundle: Path, bounds: BatchBounds
+) -> None:
+    bundle = open_bundle(any_bundle)
+    manifest, golden = bundle.manifest, bundle.golden()
+    place = manifest.sampler.component if manifest.sampler.kind == "feedforward" else "loop"
+    with bundle.sampler() as sampler:
+        made = repeat_golden(bundle, sampler)
+    assert len(made) == manifest.golden.count
+    np.testing.assert_allclose(made, golden[f"{place}/out/{manifest.output.name}"], atol=1e-3)
+
+
+def test_engines_without_a_batch_size_in_common_are_told(tiny_bundle: Path) -> None:
+    manifest = open_bundle(tiny_bundle).manifest
+    with open_bundle(tiny_bundle).sampler() as sampler:
+        engines = [Engine(sampler.session, BatchBounds(min=n, max=n)) for n in (1, 4)]
+        with pytest.raises(InputError, match="no batch size in common: 1 to 1, 4 to 4"):
+            find_bounds(engines, manifest.batch)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("loop/out/image", None, "loop/out/image in golden.npz is missing, expected 8 samples"),
+        ("loop/out/image", np.s_[:7], r"loop/out/image in golden.npz has shape \(7, "),
+        ("loop/out/image", np.s_[:, 0], "loop/steps/image in golden.npz has shape"),
+        ("loop/steps/image", np.s_[:4], "loop/steps/image of the golden samples has 4 steps"),
+        ("loop/steps/image", np.s_[:, :0], r"loop/steps/image in golden.npz has shape \(5, 0"),
+        ("loop/in/x", None, "golden.npz has no loop/in/x"),
+        ("loop/in/label", np.s_[:3], r"loop/in/label in golden.npz is int64 \(3,\), expected .*8"),
+        ("denoiser/in/x", np.s_[:, :, 1:], r"denoiser/in/x .* expected float32 \(8, 1, 4, 4\)"),
+        ("denoiser/out/prediction", np.s_[:5], "denoiser/out/prediction in golden.npz"),
+    ],
+)
+def test_golden_arrays_that_the_manifest_does_not_speak_of(
+    tmp_path: Path, name: str, change: Any, message: str
+) -> None:
+    path = Path(shutil.copytree(DATA / "tiny_diffusion.genx", tmp_path / "copy.genx"))
+    arrays = open_bundle(path).golden()
+    array = arrays.pop(name)
+    if change is not None:
+        arrays[name] = array[change]
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    replace_file(path, "golden.npz", buffer.getvalue())
+    with pytest.raises(IntegrityError, match=message):
+        verify_bundle(open_bundle(path))
 
 
 @pytest.mark.parametrize(("factor", "passes"), [(1.0 + 1e-6, True), (1.001, False)])

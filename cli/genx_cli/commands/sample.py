@@ -104,10 +104,11 @@ def sample(  # noqa: PLR0913 - one parameter a flag
 ) -> None:
     """Draw samples. Sample i of a seed is the same in any batch size, on any device."""
     from genx_cli.next_steps import suggest_sampling
-    from genx_cli.writers import TERMINAL, count_samples, find_writer
+    from genx_cli.writers import count_samples, find_writer
     from genx_runtimes.bundle import open_bundle
     from genx_runtimes.samplers.loop import SamplingOptions
     from genx_runtimes.text import join_texts
+    from genx_runtimes.writing import TERMINAL
 
     sink = open_sink(json=json, quiet=quiet)
     opened = open_bundle(bundle)

@@ -76,7 +76,7 @@ def traverse(  # noqa: PLR0913 - one parameter a flag
     from genx_cli.writers import count_samples
     from genx_runtimes.bundle import open_bundle
     from genx_runtimes.latents import LatentSource, check_indices
-    from genx_runtimes.traversal import plan_traversal
+    from genx_runtimes.traversal import list_movable, plan_traversal
     from genx_runtimes.traversal import traverse as run
 
     sink = open_sink(json=json, quiet=quiet)
@@ -104,6 +104,9 @@ def traverse(  # noqa: PLR0913 - one parameter a flag
     notes = warn_once(sink, [*engine.notes, *(given.notes if given else ())])
     sink.say(f"wrote {output_path}: {_describe(plan)}")
     sink.say(f"  around {f'sample {index} of seed {seed}' if given is None else given.names[0]}")
+    others = [p.name for p in list_movable(manifest) if p.name != plan.prior]
+    if others:
+        sink.say(f"  --prior {' or '.join(others)} moves as well")
     moved = plan.name(plan.dims[0])
     fixed = {**conditions, moved: f"{plan.values[-1]:.9g}"}  # many samples with the first row's end
     settings = [f"{name}={value}" for name, value in fixed.items()]

@@ -1,4 +1,4 @@
-"""`genx tune`: find the fastest engine, variant and thread count on this machine."""
+"""`genx tune`: find the fastest way to run a bundle on this machine."""
 
 from __future__ import annotations
 
@@ -6,64 +6,94 @@ from typing import Annotated
 
 import typer
 
-from genx_cli.options import AsJson, BundlePath, Precision, Quiet, Threads
+from genx_cli.options import AsJson, BundlePath, Quiet
 from genx_cli.sink import open_sink
 
 
 def tune(
     bundle: BundlePath,
+    goal: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            metavar="GOAL",
+            help="latency: the shortest call, for --backend auto; throughput: the most samples a "
+            "second, from several sessions and batch sizes.",
+        ),
+    ] = "latency",
     batch: Annotated[
         str | None,
-        typer.Option(metavar="N,N,...", help="Batch sizes; 1,4,16, or what the bundle allows."),
+        typer.Option(
+            metavar="N,N,...",
+            help="Batch sizes: each tuned for latency, 1 and 16 if not given; chosen from for "
+            "throughput, 1, 4, 16, 64. As the bundle allows.",
+        ),
     ] = None,
-    precision: Precision = None,
-    threads: Threads = None,
+    precision: Annotated[
+        str | None, typer.Option(help="The only variant to consider; all if not given.")
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="The only number of threads a session; several are tried if not given."),
+    ] = None,
+    min_psnr: Annotated[
+        float | None,
+        typer.Option(help="Quality floor in dB, as the bundle states each variant's PSNR."),
+    ] = None,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Memory that the process may take, such as 500MB."),
+    ] = None,
+    budget: Annotated[
+        str, typer.Option(metavar="TIME", help="What the search may take, such as 60s or 5m.")
+    ] = "60s",
     again: Annotated[
-        bool, typer.Option("--again", help="Measure even what was measured before.")
+        bool, typer.Option("--again", help="Search even if it was done before.")
     ] = False,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure engines, variants and thread counts; remember the fastest for --backend auto."""
+    """Find the fastest engine, variant, threads and batch size; remember it for --backend auto.
+
+    Nothing replaces the default session unless it is clearly faster. After Ctrl-C, what was found
+    by then is told and not remembered.
+    """
     import msgspec
 
-    from genx_cli.next_steps import quote
-    from genx_runtimes.bench.options import choose_batches, parse_batches
+    from genx_cli.failures import INTERRUPTED
+    from genx_cli.tuning_table import suggest_next, tell_tuning
+    from genx_runtimes.bench.options import parse_batches
     from genx_runtimes.bundle import open_bundle
-    from genx_runtimes.tuning import tune as run_tune
+    from genx_runtimes.tuning import (
+        Request,
+        choose_sizes,
+        parse_budget,
+        parse_goal,
+        parse_memory,
+        tune_each,
+    )
 
     sink = open_sink(json=json, quiet=quiet)
     opened = open_bundle(bundle)
-    wanted = parse_batches(batch) if batch is not None else None
-    results = []
+    wanted = parse_goal(goal)
+    sizes = parse_batches(batch) if batch is not None else None
+    request = Request(
+        goal=wanted,
+        batches=choose_sizes(sizes, opened.manifest.batch, wanted),
+        precision=precision,
+        threads=threads,
+        min_psnr_db=min_psnr,
+        max_memory=parse_memory(max_memory) if max_memory is not None else None,
+        budget_s=parse_budget(budget),
+    )
     with sink.progress("starting") as progress:
-        for size in choose_batches(wanted, opened.manifest.batch):
-            results.append(
-                run_tune(
-                    opened,
-                    batch=size,
-                    precision=precision,
-                    threads=threads,
-                    again=again,
-                    progress=progress.step,
-                )
-            )
-    rows = [
-        (f"{c.backend} {c.variant}", str(t.batch), str(c.threads), _format(c.p50_ms, t.best.p50_ms))
-        for t in results
-        for c in t.combinations
-    ]
-    sink.table(("engine and variant", "batch", "threads", "p50 ms"), rows)
-    for result in results:
-        sink.say(f"  fastest: {result.explain()}")
-        for combination in result.combinations:
-            if combination.failure:
-                sink.warn(f"{combination.backend} {combination.variant}: {combination.failure}")
-    sink.say(f"next: genx sample {quote(bundle)} --backend auto -n 64 -o grid.png")
-    sink.finish({"tunings": msgspec.to_builtins(results)})
-
-
-def _format(p50_ms: float | None, best_ms: float | None) -> str:
-    if p50_ms is None or best_ms is None:
-        return "failed"
-    return f"{p50_ms:.3f}" + ("  *" if p50_ms == best_ms else "   ")
+        found = tune_each(opened, request, again=again, progress=progress.step)
+    for tuning in found:
+        tell_tuning(sink, tuning)
+    sink.finish({"tunings": msgspec.to_builtins(found)})
+    if not all(tuning.complete for tuning in found):
+        sink.warn("interrupted: this is what was known by then; it is not remembered")
+        raise typer.Exit(INTERRUPTED)
+    for tuning in found:
+        _ = tuning.best  # tells why where nothing can be chosen
+    sink.say(f"next: {suggest_next(bundle, opened.manifest, found)}")

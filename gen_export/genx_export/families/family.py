@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from genx_runtimes.errors import SourceError
-from genx_runtimes.sampling_specs import FeedforwardSpec, SamplerSpec, StateSpec, TranslateSpec
+from genx_runtimes.sampler_checks import list_value_problems
+from genx_runtimes.sampling_specs import FeedforwardSpec, SamplerSpec, StateSpec
 
 # In `Family.outputs`: what the output contract calls the sample.
 OUTPUT = "output"
@@ -52,7 +53,7 @@ class Family:
             present: the components that the model has.
 
         Raises:
-            SourceError: a field is missing, unknown or of the wrong type.
+            SourceError: a field is missing, unknown, of the wrong type or out of range.
         """
         absent = self.optional.difference(present)
         fixed = {n: value for n, value in self.settings.items() if value not in absent}
@@ -70,7 +71,7 @@ class Family:
             raise SourceError(
                 f"[sampler] of family {self.name!r}: {err}", fix="see docs/recipe.md"
             ) from err
-        for problem in spec.find_problems() if isinstance(spec, TranslateSpec) else ():
+        for problem in list_value_problems(spec):
             raise SourceError(f"[sampler] of family {self.name!r}: {problem}")
         return spec
 

@@ -22,6 +22,7 @@ from genx_runtimes.bundle import open_bundle
 from genx_runtimes.cpu import count_usable_cores
 from genx_runtimes.errors import InputError, QualityError
 from genx_runtimes.manifest import Manifest, VariantSpec
+from genx_runtimes.sampling_specs import OnePassSpec
 from genx_runtimes.session import Array
 from genx_runtimes.tuning import Combination, measure
 
@@ -215,7 +216,8 @@ def _screen(
 def _measure_all(
     manifest: Manifest, files: Mapping[str, bytes], progress: Progress
 ) -> dict[str, dict[int, Combination]]:
-    """Return the fastest engine of each variant at some batch sizes."""
+    """Return the fastest engine of each variant at some batch sizes; of a loop, by its calls."""
+    loops = not isinstance(manifest.sampler, OnePassSpec)
     names = [variant.name for variant in manifest.variants]
     bounds, cores = manifest.batch, count_usable_cores()
     batches = sorted({min(max(b, bounds.min), bounds.max) for b in _BATCHES})
@@ -225,7 +227,9 @@ def _measure_all(
         write_bundle(path, manifest, files)
         bundle = open_bundle(path)
         for batch in batches:
-            found = measure(bundle, names, batch=batch, threads=cores, progress=progress)
+            found = measure(
+                bundle, names, batch=batch, threads=cores, calls=loops, progress=progress
+            )
             for combination in found:
                 fastest[combination.variant].setdefault(batch, combination)
             if found and (found[0].p50_ms or 0.0) > _SLOW_MS:

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from genx_export.model import LoadedModel
 from genx_export.quantisation.recipe import QuantisationRecipe
+from genx_runtimes.encoding import Floats
 from genx_runtimes.errors import InputError, suggest
+from genx_runtimes.image_inputs import cover, load_images, read_opaque
+from genx_runtimes.images import to_values
 from genx_runtimes.manifest import Manifest, UniformPrior
-from genx_runtimes.pictures import ENDINGS, read_picture
+from genx_runtimes.pictures import ENDINGS, Pixels, read_picture
 from genx_runtimes.sampling_specs import SamplerSpec, TranslateSpec
 from genx_runtimes.session import Array
 
 Folders = Mapping[str, str | PathLike[str]]
-_Images = NDArray[np.float32]
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_CHANNELS = (1, 3, 4)
 _LEAST = 16
 # Of pictures that are cut into tiles one serves for the ranges, and another for the quality.
 _FEWEST_TO_CUT = 2
@@ -60,9 +59,14 @@ class _Contract:
         """How many files it takes."""
         return _FEWEST_TO_CUT if self.cut else _LEAST
 
-    def scale(self, pixels: NDArray[np.uint8]) -> _Images:
-        """Return pixels as the input takes them."""
-        return (self.low + (self.high - self.low) * (pixels / np.float32(255))).astype(np.float32)
+    def read(self, path: Path) -> Pixels:
+        """Return a picture, scaled to cover the input and cropped, (H, W, C)."""
+        channels, height, width = self.shape
+        return cover(read_opaque(path, channels), height, width)
+
+    def scale(self, pixels: Iterable[Pixels]) -> Floats:
+        """Return pictures (H, W, C) as the input takes them, (N, C, H, W)."""
+        return np.stack([to_values(each, self.low, self.high) for each in pixels])
 
 
 def read_images(
@@ -73,8 +77,8 @@ def read_images(
 ) -> Given:
     """Read the images of each input: one part of the files for ranges, the rest for the quality.
 
-    Each is turned as its EXIF orientation says, made grey or colour as the input wants it, scaled
-    to cover the input's size and cropped at the centre. Fewer files than samples are taken again.
+    Each is turned as its EXIF orientation says, scaled to cover the input's size and cropped at the
+    centre; grey becomes RGB where the input wants it. Fewer files than samples are taken again.
     Of an input that takes the tiles of larger pictures, tiles are cut from random places instead.
 
     Args:
@@ -86,7 +90,8 @@ def read_images(
         counts: samples for ranges, and for the quality.
 
     Raises:
-        InputError: an input takes no images; there are too few, or one that is broken.
+        InputError: an input takes no images; there are too few, one that is broken, or one that
+            would lose something: colours, transparency, more than 8 bits a channel.
     """
     sides: tuple[dict[str, Array], dict[str, Array]] = ({}, {})
     files = 0
@@ -105,8 +110,8 @@ def read_images(
             elif contract.cut:
                 side[name] = _cut([paths[i] for i in chosen], contract, count, random)
             else:
-                images = np.stack([_read(paths[i], contract.shape) for i in chosen[:count]])
-                side[name] = contract.scale(images)[np.arange(count) % len(images)]
+                images = contract.scale(contract.read(paths[i]) for i in chosen[:count])
+                side[name] = images[np.arange(count) % len(images)]
         files += found
     return Given(calibration=sides[0], fresh=sides[1], files=files)
 
@@ -142,7 +147,7 @@ def _find_contract(name: str, model: Manifest | LoadedModel) -> _Contract:
     if name not in inputs:
         raise InputError(f"the model has no input {name!r}", fix=suggest(name, inputs))
     shape = inputs[name].shape[1:]
-    if len(shape) != 3 or shape[0] not in _MODES or not all(isinstance(d, int) for d in shape):
+    if len(shape) != 3 or shape[0] not in _CHANNELS or not all(isinstance(d, int) for d in shape):
         raise InputError(
             f"input {name!r} has shape {shape}, an image has 1, 3 or 4 channels, rows and columns"
         )
@@ -159,22 +164,13 @@ def _find_contract(name: str, model: Manifest | LoadedModel) -> _Contract:
     )
 
 
-def _read_archive(path: Path, name: str, contract: _Contract) -> _Images:
+def _read_archive(path: Path, name: str, contract: _Contract) -> Floats:
     """Return the images (N, C, H, W) of an .npz, in the range of the input."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if name not in arrays:
-                raise InputError(f"{path} has no array {name!r}", fix=suggest(name, arrays))
-            images = arrays[name]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as err:
-        raise InputError(f"{path} cannot be read as an archive of arrays: {err}") from err
-    if images.shape[1:] != contract.shape or len(images) < _LEAST:
-        shape = ", ".join(map(str, contract.shape))
-        raise InputError(
-            f"{path}: {name!r} has shape {images.shape}, expected (N, {shape}), N {_LEAST} or more"
-        )
+    images = load_images(path, name, contract.shape, by_name=True)
+    if len(images) < _LEAST:
+        raise InputError(f"{path}: {name!r} has {len(images)} images, expected {_LEAST} or more")
     if images.dtype == np.uint8:
-        return contract.scale(images)
+        return contract.scale(np.moveaxis(images, 1, 3))
     if not np.issubdtype(images.dtype, np.floating):
         raise InputError(f"{path}: {name!r} is {images.dtype.name}, expected uint8 or float32")
     if not (images.min() >= contract.low and images.max() <= contract.high):
@@ -196,10 +192,10 @@ def _list_files(folder: Path, least: int) -> list[Path]:
 
 def _cut(
     paths: Sequence[Path], contract: _Contract, count: int, random: np.random.RandomState
-) -> _Images:
+) -> Floats:
     """Return `count` tiles from random places of pictures, each in turn, (N, C, H, W)."""
     channels, *tile = contract.shape
-    tiles: dict[int, NDArray[np.uint8]] = {}
+    tiles: dict[int, Pixels] = {}
     for first, path in enumerate(paths[:count]):
         pixels = read_picture(path, channels).pixels
         beyond = [(0, max(0, t - s)) for t, s in zip(tile, pixels.shape[:2], strict=True)]
@@ -208,21 +204,5 @@ def _cut(
             top, left = (
                 random.randint(s - t + 1) for t, s in zip(tile, pixels.shape[:2], strict=True)
             )
-            tiles[index] = pixels[top : top + tile[0], left : left + tile[1]].transpose(2, 0, 1)
-    return contract.scale(np.stack([tiles[index] for index in range(count)]))
-
-
-def _read(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    """Return an image (C, H, W), uint8."""
-    try:
-        with Image.open(path) as opened:
-            if opened.mode[0] in "IF":
-                raise InputError(
-                    f"{path} has pixels of more than 8 bits (mode {opened.mode})",
-                    fix="save it with 8 bits a channel",
-                )
-            image = ImageOps.exif_transpose(opened).convert(_MODES[shape[0]])
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as err:
-        raise InputError(f"{path} cannot be read as an image: {err}") from err
-    fitted = ImageOps.fit(image, (shape[2], shape[1]), Image.Resampling.LANCZOS)
-    return np.asarray(fitted).reshape(shape[1], shape[2], shape[0]).transpose(2, 0, 1)
+            tiles[index] = pixels[top : top + tile[0], left : left + tile[1]]
+    return contract.scale(tiles[index] for index in range(count))

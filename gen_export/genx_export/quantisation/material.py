@@ -48,7 +48,7 @@ def draw_from_model(
     sides = []
     for seed, count, fixed in _plan_sides(recipe, bounds, given):
         draw, size = _draw(model, seed, count), bounds.usual
-        loop = run_model_loop(model, draw, size=size, max_batch=bounds.max)
+        loop = run_model_loop(model, draw, size=size, max_batch=bounds.max, wanted=count)
         fed = feed_components(model, draw.feeds, size=size, given=fixed, loop=loop)
         sides.append({f.component.name: f for f in fed})
     made = {}
@@ -156,9 +156,11 @@ def _run_bundle(
                 manifest.priors,
                 manifest.output,
                 calls,
+                {c.name: [port.name for port in c.inputs] for c in manifest.components},
                 draw,
                 size=manifest.batch.usual,
                 max_batch=manifest.batch.max,
+                wanted=len(draw.indices),
             )
         done = {name: (feeds, run.outputs[name]) for name, feeds in run.feeds.items()}
         made = {manifest.output.name: run.output}

@@ -20,10 +20,11 @@ from genx_export.quantisation.recipe import QuantisationRecipe
 from genx_export.quantisation.weight_only import list_weight_layers
 from genx_export.verification import run_loop_check
 from genx_runtimes.backends import open_session
+from genx_runtimes.batches import choose_batches
 from genx_runtimes.errors import QualityError
 from genx_runtimes.manifest import ComponentSpec, FileRef, Manifest, VariantSpec
 from genx_runtimes.session import Array
-from genx_runtimes.verify import OutputCheck, choose_batches, compare_component
+from genx_runtimes.verify import OutputCheck, compare_component
 
 # Engines round int8 differently: on another one the golden samples may be that much worse.
 _SLACK = 2.0

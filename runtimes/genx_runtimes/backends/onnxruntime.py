@@ -5,16 +5,19 @@ Source: onnxruntime's Python API, `InferenceSession` and `SessionOptions`.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 
 import onnxruntime as ort
 
-from genx_runtimes.backends.onnxruntime_devices import choose_devices, list_plugins
+from genx_runtimes.backends.onnxruntime_devices import CPU, choose_devices, list_plugins
 from genx_runtimes.backends.onnxruntime_loading import first_line, load_graph
+from genx_runtimes.backends.onnxruntime_profile import read_profile
 from genx_runtimes.backends.onnxruntime_settings import Graph
 from genx_runtimes.errors import BackendError
 from genx_runtimes.manifest import ComponentSpec, TensorSpec
-from genx_runtimes.session import Array, Closing, SessionOptions, check_feeds
+from genx_runtimes.session import Array, Closing, NodeTime, SessionOptions, check_feeds
 
 
 class OnnxRuntimeSession(Closing):
@@ -23,10 +26,16 @@ class OnnxRuntimeSession(Closing):
     def __init__(self, model: bytes, component: ComponentSpec, options: SessionOptions) -> None:
         self._component = component
         self._names = [spec.name for spec in component.outputs]
+        self._profiles = tempfile.TemporaryDirectory(prefix="genx-") if options.profile else None
         self._graph: Graph | None = Graph(
-            model=model, component=component, options=options, version=ort.__version__
+            model=model,
+            component=component,
+            options=options,
+            version=ort.__version__,
+            profile="" if self._profiles is None else str(Path(self._profiles.name) / "nodes"),
         )
-        self._is_fixed = choose_devices(options)[0].fixed_batch
+        device = choose_devices(options)[0]
+        self._provider, self._is_fixed = device.provider, device.fixed_batch
         self._closed = False
         self._sessions: dict[int | None, ort.InferenceSession] = {}
         bounds = None if options.origin is None else options.origin.bounds
@@ -65,11 +74,22 @@ class OnnxRuntimeSession(Closing):
             ) from err
         return dict(zip(self._names, results, strict=True))
 
+    def node_times(self, skip: int) -> tuple[NodeTime, ...]:
+        """Return what each node took, see `read_node_times`."""
+        if self._profiles is None:
+            raise BackendError("the session was opened without `profile`")
+        if self._provider != CPU:
+            raise BackendError(f"onnxruntime times what {self._provider} starts, not how it runs")
+        (session,) = self._sessions.values()
+        return read_profile(Path(session.end_profiling()).read_bytes(), skip)
+
     def close(self) -> None:
         """Free the graph."""
         self._closed = True
         self._graph = None
         self._sessions.clear()
+        if self._profiles is not None:
+            self._profiles.cleanup()
 
 
 def open_session(

@@ -158,6 +158,9 @@ def _make_settings(graph: Graph, devices: list[Device], batch: int | None) -> or
     settings.log_severity_level = 3
     settings.intra_op_num_threads = options.threads or count_usable_cores()
     settings.inter_op_num_threads = 1
+    if graph.profile:
+        settings.enable_profiling = True
+        settings.profile_file_prefix = graph.profile
     if not options.spinning:
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if all(device.provider != CPU for device in devices):

@@ -27,12 +27,14 @@ class Graph:
         component: its inputs and outputs.
         options: batch bounds, the batch size that is run most, the precision.
         version: onnxruntime's.
+        profile: how the path of its profile begins; empty for none.
     """
 
     model: bytes
     component: ComponentSpec
     options: SessionOptions
     version: str
+    profile: str = ""
 
     def cache_folder(self, device: str, settings: dict[str, str]) -> str:
         """Return a folder for this graph, onnxruntime and these settings alone.

@@ -7,18 +7,34 @@ properties.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import openvino as ov
 
+from genx_runtimes.backends.openvino_profile import read_profile
 from genx_runtimes.cache import cache_folder
 from genx_runtimes.cpu import count_usable_cores
 from genx_runtimes.errors import BackendError, InputError
 from genx_runtimes.manifest import ComponentSpec, TensorSpec
-from genx_runtimes.session import Array, Closing, SessionOptions, check_feeds
+from genx_runtimes.session import (
+    Array,
+    Closing,
+    NodeTime,
+    SessionOptions,
+    add_times,
+    check_feeds,
+)
 from genx_runtimes.signal_stack import keep_signal_stack
 
 _DEVICE = "CPU"
-_Request = tuple["ov.InferRequest", list["ov.ConstOutput"]]
+
+
+class _Request(NamedTuple):
+    """A compiled graph's request, the inputs that it has kept, and its outputs in our order."""
+
+    infer: ov.InferRequest
+    inputs: tuple[str, ...]
+    outputs: list[ov.ConstOutput]
 
 
 class OpenVinoSession(Closing):
@@ -42,6 +58,9 @@ class OpenVinoSession(Closing):
             "INFERENCE_NUM_THREADS": options.threads or count_usable_cores(),
             "INFERENCE_PRECISION_HINT": "f32",
         }
+        self._profile: list[list[NodeTime]] | None = [] if options.profile else None
+        if options.profile:
+            self._settings["PERF_COUNT"] = True
         if options.cache:
             self._settings["CACHE_DIR"] = str(cache_folder("openvino"))
         self._model: bytes | None = model
@@ -57,12 +76,19 @@ class OpenVinoSession(Closing):
             try:
                 core = ov.Core()
                 graph = core.read_model(self._model)
+                # OpenVINO drops inputs that no node reads, such as a recurrent step's position.
+                kept = {name for port in graph.inputs for name in port.names}
+                inputs = [spec for spec in self.inputs if spec.name in kept]
                 if batch is not None:
-                    graph.reshape({i.name: [batch, *i.shape[1:]] for i in self.inputs})
+                    graph.reshape({i.name: [batch, *i.shape[1:]] for i in inputs})
                 with keep_signal_stack():
                     compiled = core.compile_model(graph, _DEVICE, self._settings)
                 outputs = [compiled.output(name) for name in self._names]
-                self._requests[batch] = compiled.create_infer_request(), outputs
+                self._requests[batch] = _Request(
+                    infer=compiled.create_infer_request(),
+                    inputs=tuple(spec.name for spec in inputs),
+                    outputs=outputs,
+                )
             except Exception as err:  # OpenVINO raises RuntimeError and others from C++
                 raise BackendError(
                     f"openvino {ov.__version__} refuses component {self._component.name!r}: "
@@ -84,15 +110,26 @@ class OpenVinoSession(Closing):
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the graph once, see `Session.run`; one call at a time."""
         batch = check_feeds(self._component, feeds)
-        request, outputs = self._open(batch if batch == self._batch else None)
+        request = self._open(batch if batch == self._batch else None)
+        read = {name: feeds[name] for name in request.inputs}
         try:
             # Inputs are read where they lie; outputs are copied, the next call writes over them.
-            results = request.infer(dict(feeds), share_inputs=True, share_outputs=False)
+            results = request.infer.infer(read, share_inputs=True, share_outputs=False)
         except Exception as err:
             raise BackendError(
                 f"openvino failed in component {self._component.name!r}: {_last(err)}"
             ) from err
-        return {name: results[port] for name, port in zip(self._names, outputs, strict=True)}
+        if self._profile is not None:
+            self._profile.append(read_profile(request.infer))
+        return {
+            name: results[port] for name, port in zip(self._names, request.outputs, strict=True)
+        }
+
+    def node_times(self, skip: int) -> tuple[NodeTime, ...]:
+        """Return what each node took, see `read_node_times`."""
+        if self._profile is None:
+            raise BackendError("the session was opened without `profile`")
+        return add_times(node for call in self._profile[skip:] for node in call)
 
     def close(self) -> None:
         """Free the graph."""

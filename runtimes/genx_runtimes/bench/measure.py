@@ -1,4 +1,4 @@
-"""The timing loop: warm-up until it is stable, calls one after another, percentiles.
+"""The timing loop: warm-up until it is stable, then calls one after another.
 
 Nothing here knows what is timed or which clock times it.
 """
@@ -6,7 +6,7 @@ Nothing here knows what is timed or which clock times it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,8 @@ _WINDOW_CALLS = 3
 _WINDOW_NS = 20_000_000
 _WINDOWS = 3
 _AGREEMENT = 0.05
-_MIN_CALLS = 5
+# How many times the asked duration may pass before the asked count is given up.
+_PATIENCE = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,72 +38,45 @@ class WarmUp:
     spread: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
-    """The distribution of the latencies of one case.
-
-    Args:
-        count: calls; a p99 of fewer than some hundred calls is little more than the maximum.
-        p50_ms: median, in milliseconds a call.
-        p90_ms: 90th percentile.
-        p99_ms: 99th percentile.
-        samples_per_s: samples drawn over the time spent in calls.
-    """
-
-    count: int
-    p50_ms: float
-    p90_ms: float
-    p99_ms: float
-    samples_per_s: float
-
-
 def warm_up(call: Call, *, limit_s: float, clock: Clock = time.perf_counter_ns) -> WarmUp:
     """Call until the medians of the last windows agree, or until `limit_s` seconds have passed.
 
     Args:
         call: what will be timed.
-        limit_s: seconds; one window is always finished.
+        limit_s: seconds; one call is always made.
         clock: nanoseconds from any origin.
     """
-    start = clock()
+    start, limit_ns = clock(), int(limit_s * 1e9)
     medians: list[float] = []
     calls, spread = 0, 0.0
     while True:
-        window = _time_until(call, clock, calls=_WINDOW_CALLS, duration_ns=_WINDOW_NS)
+        left = limit_ns - (clock() - start)
+        window = _time_until(call, clock, calls=_WINDOW_CALLS, least_ns=_WINDOW_NS, most_ns=left)
         calls += len(window)
         medians = [*medians[1 - _WINDOWS :], float(np.median(window))]
         if len(medians) == _WINDOWS:
             spread = (max(medians) - min(medians)) / max(min(medians), 1.0)
             if spread <= _AGREEMENT:
                 return WarmUp(calls=calls, stable=True, spread=spread)
-        if clock() - start >= limit_s * 1e9:
+        if clock() - start >= limit_ns:
             return WarmUp(calls=calls, stable=False, spread=spread)
 
 
-def time_calls(call: Call, *, seconds: float, clock: Clock = time.perf_counter_ns) -> list[int]:
-    """Call for `seconds` and at least five times; return each latency in nanoseconds."""
-    return _time_until(call, clock, calls=_MIN_CALLS, duration_ns=int(seconds * 1e9))
+def time_calls(
+    call: Call, *, seconds: float, min_count: int = 5, clock: Clock = time.perf_counter_ns
+) -> list[int]:
+    """Call for `seconds` and at least `min_count` times; return each latency in nanoseconds.
 
-
-def summarise(latencies_ns: Sequence[int], batch: int) -> Latency:
-    """Return percentiles (linear between neighbours) and throughput.
-
-    Args:
-        latencies_ns: one or more latencies in nanoseconds.
-        batch: samples a call.
+    After three times `seconds` it ends with the calls that there are, one at least.
     """
-    p50, p90, p99 = np.percentile(np.asarray(latencies_ns, dtype=np.float64), (50, 90, 99)) / 1e6
-    return Latency(
-        count=len(latencies_ns),
-        p50_ms=float(p50),
-        p90_ms=float(p90),
-        p99_ms=float(p99),
-        samples_per_s=batch * len(latencies_ns) / max(sum(latencies_ns), 1) * 1e9,
+    duration = int(seconds * 1e9)
+    return _time_until(
+        call, clock, calls=min_count, least_ns=duration, most_ns=_PATIENCE * duration
     )
 
 
-def _time_until(call: Call, clock: Clock, *, calls: int, duration_ns: int) -> list[int]:
-    """Time calls until there are `calls` of them and `duration_ns` has passed."""
+def _time_until(call: Call, clock: Clock, *, calls: int, least_ns: int, most_ns: int) -> list[int]:
+    """Time calls until there are `calls` of them after `least_ns`, or until `most_ns`."""
     latencies: list[int] = []
     start = clock()
     while True:
@@ -110,5 +84,6 @@ def _time_until(call: Call, clock: Clock, *, calls: int, duration_ns: int) -> li
         call()
         after = clock()
         latencies.append(after - before)
-        if len(latencies) >= calls and after - start >= duration_ns:
+        passed = after - start
+        if (len(latencies) >= calls and passed >= least_ns) or passed >= most_ns:
             return latencies

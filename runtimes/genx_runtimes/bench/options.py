@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from genx_runtimes.errors import InputError
+from genx_runtimes.bench.record import SCENARIOS, Scenario
+from genx_runtimes.errors import InputError, suggest
 from genx_runtimes.manifest import BatchBounds
 from genx_runtimes.sampler import check_batch
 
@@ -18,28 +19,35 @@ class BenchOptions:
     """How to measure.
 
     Args:
+        scenarios: MLPerf's, in order.
         batches: batch sizes; None takes those of 1, 4 and 16 that the bundle allows.
-        precision: the variant; None is the first.
         threads: engine threads of every contender; None takes the usable cores.
-        min_duration_s: timed seconds for each contender and batch size, over all rounds.
+        min_duration_s: timed seconds a case, over all rounds.
+        min_count: calls a case at least, over all rounds, while that takes no longer than three
+            times `min_duration_s`.
         rounds: how often the contenders take turns.
         warm_up_s: when a warm-up gives up waiting for stable latencies.
+        latency_bound_ms: of scenario `server`: 99 % of the queries must be answered by then.
         grace_s: seconds that a worker may take beyond warm-up and timing, loading included.
         allow_fallback: whether what the backend's device cannot run may run elsewhere.
+        examine: whether the golden samples are compared before, and the parts of a call timed.
     """
 
+    scenarios: tuple[Scenario, ...] = ("single-stream",)
     batches: tuple[int, ...] | None = None
-    precision: str | None = None
     threads: int | None = None
-    min_duration_s: float = 2.0
+    min_duration_s: float = 10.0
+    min_count: int = 50
     rounds: int = 3
     warm_up_s: float = 2.0
+    latency_bound_ms: float = 50.0
     grace_s: float = 300.0
     allow_fallback: bool = False
+    examine: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 < self.min_duration_s < math.inf:
-            raise InputError(f"min-duration is {self.min_duration_s}, expected seconds above 0")
+        _check_positive("min-duration", self.min_duration_s, "seconds")
+        _check_positive("latency-bound", self.latency_bound_ms, "milliseconds")
         if not 1 <= self.rounds <= MAX_ROUNDS:
             raise InputError(f"rounds is {self.rounds}, expected 1 to {MAX_ROUNDS}")
         if self.threads is not None and self.threads < 1:
@@ -58,6 +66,23 @@ def parse_batches(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(map(int, parts)))
 
 
+def parse_scenarios(text: str) -> tuple[Scenario, ...]:
+    """Parse `single-stream,offline`, or `all`.
+
+    Raises:
+        InputError: not a list of scenarios.
+    """
+    if text == "all":
+        return SCENARIOS
+    found: dict[Scenario, None] = {}
+    for part in (part.strip() for part in text.split(",")):
+        known = next((s for s in SCENARIOS if s == part), None)
+        if known is None:
+            raise InputError(f"unknown scenario {part!r}", fix=suggest(part, SCENARIOS))
+        found[known] = None
+    return tuple(found)
+
+
 def choose_batches(wanted: tuple[int, ...] | None, bounds: BatchBounds) -> tuple[int, ...]:
     """Return the batch sizes to measure: those wanted, or the usual ones that are allowed.
 
@@ -70,3 +95,8 @@ def choose_batches(wanted: tuple[int, ...] | None, bounds: BatchBounds) -> tuple
     for batch in wanted:
         check_batch(bounds, batch)
     return wanted
+
+
+def _check_positive(name: str, value: float, unit: str) -> None:
+    if not 0 < value < math.inf:
+        raise InputError(f"{name} is {value}, expected {unit} above 0")

@@ -3,169 +3,251 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import TypeVar
 
 import msgspec
 
-from genx_runtimes.backends import find_backend
-from genx_runtimes.bench.case import Case, Measurement
-from genx_runtimes.bench.measure import summarise
+from genx_runtimes.bench.case import Case, Examination, Measurement
+from genx_runtimes.bench.contender import Contender
+from genx_runtimes.bench.energy import find_meters
+from genx_runtimes.bench.figures import Ceiling
+from genx_runtimes.bench.footprint import describe_bundle, describe_device
 from genx_runtimes.bench.options import BenchOptions, choose_batches
-from genx_runtimes.bench.report import BOUNDARY, BenchReport, Row
-from genx_runtimes.bundle import Bundle
+from genx_runtimes.bench.record import BenchReport, Scenario, Settings
+from genx_runtimes.bench.rows import make_row
+from genx_runtimes.bench.scenarios import QUERY
+from genx_runtimes.bench.tally import Tally, list_ceilings, profile_cases
 from genx_runtimes.child import run_child
 from genx_runtimes.cpu import count_usable_cores
-from genx_runtimes.processor import read_cpu_model
 from genx_runtimes.version import __version__
 
+BOUNDARY = (
+    "one call draws the latents of fresh samples, runs the engine and maps images to uint8 "
+    "pixels; nothing is written to disk"
+)
 _SEED = 0
 _ROUND_STRIDE = 2**44  # rounds draw different samples
+_IDLE_S = 1.0
+_START_S = 2.0  # a guess at what a process takes to start, for the time left
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contender:
-    """Something to measure.
-
-    Args:
-        name: in the report.
-        module: run as `python -m MODULE`; answers a `Case` with a `Measurement`.
-        backend: passed on in the case.
-        source: passed on in the case.
-        precision: the variant; None takes that of the options.
-        threads: engine threads; None takes those of the options.
-    """
-
-    name: str
-    module: str
-    backend: str = ""
-    source: str = ""
-    precision: str | None = None
-    threads: int | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class _Tally:
-    """What has been measured of one contender at one batch size."""
-
-    latencies_ns: list[int] = field(default_factory=list)
-    spread: float = 0.0
-    stable: bool = True
-    waiting: float | None = None
-    failure: str = ""
-    notes: tuple[str, ...] = ()
-
-    def add(self, measurement: Measurement) -> None:
-        self.latencies_ns += measurement.latencies_ns
-        self.spread = max(self.spread, measurement.warm_up.spread)
-        self.stable = self.stable and measurement.warm_up.stable
-        self.notes = tuple(dict.fromkeys((*self.notes, *measurement.notes)))
-        known = [share for share in (self.waiting, measurement.waiting) if share is not None]
-        self.waiting = max(known, default=None)
-
-
-def genx_contender(backend: str, variant: str) -> Contender:
-    """Return the contender that is genx itself.
-
-    Raises:
-        InputError: unknown backend or device.
-    """
-    find_backend(backend)
-    name = f"{backend} {variant}"
-    return Contender(name=name, module="genx_runtimes.bench.worker", backend=backend)
+_Answer = TypeVar("_Answer", Examination, Measurement)
+Progress = Callable[[str], None]
 
 
 def run_bench(
-    bundle: Bundle,
     contenders: Sequence[Contender],
     options: BenchOptions,
     *,
-    before_case: Callable[[str], None] = lambda _: None,
+    progress: Progress = lambda _: None,
 ) -> BenchReport:
-    """Measure contenders at each batch size.
+    """Measure contenders at each batch size in each scenario.
 
-    In each round every case runs in a new process, contenders next to one another; latencies of
-    all rounds are pooled. A case that crashed or hung is not tried again; its row says why.
+    First every contender is examined at each batch size: golden samples, and where a call's time
+    goes. Then, in each round, every case runs in a new process, contenders next to one another;
+    latencies of all rounds are pooled. A case that crashed, hung or gave wrong samples is not tried
+    again; its row says why. After Ctrl-C the report holds what was measured by then.
 
     Args:
-        bundle: what to sample from.
-        contenders: with different names.
+        contenders: with different names for each bundle.
         options: how to measure.
-        before_case: told what comes next, `options.rounds * batches * contenders` times at most.
+        progress: told what comes next, and how long the rest will take.
 
     Raises:
-        InputError: a batch size or variant that the bundle does not have.
+        InputError: a batch size that a bundle does not have.
     """
-    variant = bundle.variant(options.precision)
-    batches = choose_batches(options.batches, bundle.manifest.batch)
-    threads = options.threads or count_usable_cores()
-    tallies = {(c.name, batch): _Tally() for batch in batches for c in contenders}
-    versions = {"genx": __version__, "python": ".".join(map(str, sys.version_info[:3]))}
-    for turn in range(options.rounds):
-        for batch in batches:
-            for contender in contenders:
-                tally = tallies[contender.name, batch]
-                if tally.failure:
-                    continue
-                before_case(f"round {turn + 1}: {contender.name}, batch {batch}")
-                case = Case(
-                    bundle=str(bundle.path.absolute()),
-                    precision=contender.precision or variant.name,
-                    backend=contender.backend,
-                    source=contender.source,
-                    batch=batch,
-                    threads=contender.threads or threads,
-                    seed=_SEED,
-                    start=turn * _ROUND_STRIDE,
-                    seconds=options.min_duration_s / options.rounds,
-                    warm_up_s=options.warm_up_s,
-                    allow_fallback=options.allow_fallback,
-                )
-                answer = _ask_worker(contender, case, options.grace_s)
-                if isinstance(answer, str):
-                    tally.failure = answer
-                else:
-                    tally.add(answer)
-                    versions |= answer.versions
+    created = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    tallies = list(_list_cases(contenders, options))
+    idle_w, reasons = _measure_idle() if options.examine else ({}, [])
+    clock = _TimeLeft(tallies, options)
+    complete = True
+    ceilings: tuple[Ceiling, ...] = ()
+    try:
+        if options.examine:
+            _examine(tallies, options, clock, progress)
+            ceilings = list_ceilings(tallies, progress)
+            profile_cases(tallies, options.allow_fallback, progress)
+        for turn in range(options.rounds):
+            for tally in tallies:
+                if not tally.failure:
+                    name = f"{tally.contender.name}, {tally.scenario}, batch {tally.batch}"
+                    progress(f"round {turn + 1} of {options.rounds}: {name}{clock.say()}")
+                    _measure(tally, options, turn)
+                clock.count(tally)
+    except KeyboardInterrupt:
+        complete = False
+        reasons.append("interrupted: these are the figures by then")
+        tallies = [t for t in tallies if t.rounds or t.failure]
+    rows = tuple(
+        make_row(
+            tally,
+            idle_w=idle_w,
+            min_count=options.min_count,
+            ceilings=ceilings,
+        )
+        for tally in tallies
+    )
+    bundles = {c.bundle.digest: c.bundle for c in contenders}
     return BenchReport(
-        bundle=bundle.manifest.name,
-        digest=bundle.digest,
-        variant=variant.name,
-        cpu=read_cpu_model(),
-        cores=count_usable_cores(),
-        threads=threads,
-        rounds=options.rounds,
-        min_duration_s=options.min_duration_s,
-        boundary=BOUNDARY,
-        versions=versions,
-        rows=tuple(_make_row(name, batch, tally) for (name, batch), tally in tallies.items()),
+        created=created,
+        complete=complete,
+        device=describe_device(),
+        bundles=tuple(describe_bundle(bundle) for bundle in bundles.values()),
+        settings=Settings(
+            scenarios=options.scenarios,
+            batches=options.batches or (),
+            rounds=options.rounds,
+            min_duration_s=options.min_duration_s,
+            min_count=options.min_count,
+            latency_bound_ms=options.latency_bound_ms,
+            seed=_SEED,
+            boundary=BOUNDARY,
+        ),
+        verdict="noisy" if any(row.verdict == "noisy" for row in rows) else "valid",
+        reasons=tuple(reasons),
+        versions={"genx": __version__, "python": ".".join(map(str, sys.version_info[:3]))},
+        ceilings=ceilings,
+        rows=rows,
     )
 
 
-def _ask_worker(contender: Contender, case: Case, grace_s: float) -> Measurement | str:
-    """Run one case; return what it measured, or why it did not."""
+def _list_cases(contenders: Sequence[Contender], options: BenchOptions) -> Iterator[Tally]:
+    """List what is measured, contenders of one scenario and batch size next to one another."""
+    threads = options.threads or count_usable_cores()
+    batches = [
+        c.batches or choose_batches(options.batches, c.bundle.manifest.batch) for c in contenders
+    ]
+    sizes = sorted({batch for some in batches for batch in some})
+    for scenario in options.scenarios:
+        for batch in sizes:
+            for contender, own in zip(contenders, batches, strict=True):
+                if batch in own:
+                    tally = Tally(
+                        contender=contender,
+                        scenario=scenario,
+                        batch=batch,
+                        threads=contender.threads or threads,
+                    )
+                    tally.failure = _find_misfit(scenario, batch, contender)
+                    yield tally
+
+
+def _find_misfit(scenario: Scenario, batch: int, contender: Contender) -> str:
+    """Say why a scenario cannot be run at a batch size; empty where it can."""
+    smallest = contender.bundle.manifest.batch.min
+    if scenario == "multi-stream" and (min(batch, QUERY) < smallest or QUERY % smallest):
+        return f"a query of {QUERY} samples does not fit batches of at least {smallest}"
+    if scenario == "server" and smallest > 1:
+        return f"a query of one sample is below the bundle's smallest batch, {smallest}"
+    return ""
+
+
+def _examine(
+    tallies: Sequence[Tally], options: BenchOptions, clock: _TimeLeft, progress: Progress
+) -> None:
+    """Compare each contender with the golden samples once a batch size, and time its parts."""
+    known: dict[tuple[str, str, int], Examination | str] = {}
+    for tally in tallies:
+        if tally.failure:
+            continue
+        contender = tally.contender
+        key = (contender.bundle.digest, contender.name, tally.batch)
+        if key not in known:
+            progress(f"checking {contender.name}, batch {tally.batch}{clock.say()}")
+            case = replace(_make_case(tally, options, 0), examine=True)
+            known[key] = _ask_worker(contender, case, options.grace_s, Examination)
+        found = known[key]
+        if isinstance(found, str):
+            tally.failure = found
+        else:
+            tally.examined = found
+
+
+def _measure(tally: Tally, options: BenchOptions, turn: int) -> None:
+    case = replace(_make_case(tally, options, turn), spawned_ns=time.monotonic_ns())
+    answer = _ask_worker(tally.contender, case, options.grace_s, Measurement)
+    if isinstance(answer, str):
+        tally.failure = answer
+    else:
+        tally.rounds.append(answer)
+
+
+def _make_case(tally: Tally, options: BenchOptions, turn: int) -> Case:
+    contender = tally.contender
+    return Case(
+        bundle=str(contender.bundle.path.absolute()),
+        precision=contender.bundle.variant(contender.variant).name,
+        backend=contender.backend,
+        source=contender.source,
+        batch=tally.batch,
+        threads=tally.threads,
+        seed=_SEED,
+        start=turn * _ROUND_STRIDE,
+        seconds=options.min_duration_s / options.rounds,
+        warm_up_s=options.warm_up_s,
+        scenario=tally.scenario,
+        min_count=-(-options.min_count // options.rounds),
+        instances=contender.instances if tally.scenario == "offline" else 1,
+        latency_bound_ms=options.latency_bound_ms,
+        allow_fallback=options.allow_fallback,
+    )
+
+
+def _ask_worker(
+    contender: Contender, case: Case, grace_s: float, kind: type[_Answer]
+) -> _Answer | str:
+    """Run one case; return what it answered, or why it did not."""
     outcome = run_child(
         (sys.executable, "-m", contender.module),
         data=msgspec.json.encode(case),
-        timeout_s=case.warm_up_s + case.seconds + grace_s,
+        timeout_s=case.warm_up_s + 3 * case.seconds + grace_s,
     )
     if outcome.failure:
         return outcome.failure
     try:
-        return msgspec.json.decode(outcome.output, type=Measurement)
+        return msgspec.json.decode(outcome.output, type=kind)
     except msgspec.MsgspecError as err:
         return f"{contender.module} answered no measurement: {err}"
 
 
-def _make_row(name: str, batch: int, tally: _Tally) -> Row:
-    measured = bool(tally.latencies_ns) and not tally.failure
-    return Row(
-        contender=name,
-        batch=batch,
-        latency=summarise(tally.latencies_ns, batch) if measured else None,
-        stable=measured and tally.stable,
-        spread=tally.spread,
-        waiting=tally.waiting,
-        failure=tally.failure,
-        notes=tally.notes,
-    )
+def _measure_idle() -> tuple[dict[str, float], list[str]]:
+    """Return the watts of each meter while nothing runs, and why there are none."""
+    meters, reason = find_meters()
+    if not meters:
+        return {}, [reason]
+    for meter in meters:
+        meter.start()
+    start = time.monotonic()
+    time.sleep(_IDLE_S)
+    joules = {meter.name: meter.stop() for meter in meters}
+    passed = time.monotonic() - start
+    return {name: value / passed for name, value in joules.items()}, []
+
+
+class _TimeLeft:
+    """How long the rest will take: planned, and corrected by what took longer."""
+
+    def __init__(self, tallies: Sequence[Tally], options: BenchOptions) -> None:
+        planned = _START_S + options.warm_up_s / 2 + options.min_duration_s / options.rounds
+        self._planned_s = planned
+        self._left = sum(not t.failure for t in tallies) * options.rounds
+        self._done = 0
+        self._start: float | None = None
+
+    def count(self, tally: Tally) -> None:
+        """Count one case of one round as done."""
+        if not tally.failure or tally.rounds:
+            self._done += 1
+            self._left -= 1
+
+    def say(self) -> str:
+        """Return `; about 3 min left`."""
+        if self._start is None:
+            self._start = time.monotonic()
+        passed = time.monotonic() - self._start
+        each = passed / self._done if self._done else self._planned_s
+        left = max(self._left, 1) * each
+        return f"; about {left / 60:.0f} min left" if left >= 90 else f"; about {left:.0f} s left"

@@ -1,29 +1,38 @@
-"""A contender's own process: one case on stdin, one measurement on stdout.
+"""A contender's own process: one case on stdin, one answer on stdout.
 
 python -m genx_runtimes.bench.worker < case.json > measurement.json
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-import msgspec
-
 from genx_runtimes.backends import find_backend
-from genx_runtimes.bench.case import Case, Measurement
-from genx_runtimes.bench.contention import read_waiting_ns, share_waiting
-from genx_runtimes.bench.measure import Call, time_calls, warm_up
+from genx_runtimes.bench.answering import answer
+from genx_runtimes.bench.case import Case, Examination, Measurement
+from genx_runtimes.bench.conditions import compare, look
+from genx_runtimes.bench.energy import find_meters
+from genx_runtimes.bench.figures import ColdStart
+from genx_runtimes.bench.measure import Call, warm_up
+from genx_runtimes.bench.scenarios import (
+    Draw,
+    Timed,
+    run_multi_stream,
+    run_offline,
+    run_server,
+    run_single_stream,
+    split_query,
+)
 from genx_runtimes.bundle import open_bundle
-from genx_runtimes.child import one_line
+from genx_runtimes.memory import read_peak_bytes
 from genx_runtimes.sampler import Sampler
 from genx_runtimes.session import SessionOptions
 
-_ENDLESS = 2**40
+_INSTANCE_STRIDE = 2**42  # instances draw different samples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +40,19 @@ class Prepared:
     """A loaded contender.
 
     Args:
-        call: draws fresh latents, runs the engine and maps to pixels, once.
+        draw: draws the next samples, as many as it is told, and maps images to pixels.
         versions: of what runs.
+        streams: for scenario `offline`, a call for each instance that draws its next batch; none:
+            one instance, by `draw`.
         notes: what a reader of the figures must know.
+        examine: compares with the golden samples and times the parts of a call.
     """
 
-    call: Call
+    draw: Draw
     versions: dict[str, str]
+    streams: Sequence[Call] = ()
     notes: list[str] = field(default_factory=list)
+    examine: Callable[[], Examination] = Examination
 
 
 Prepare = Callable[[Case], AbstractContextManager[Prepared]]
@@ -46,56 +60,140 @@ Prepare = Callable[[Case], AbstractContextManager[Prepared]]
 
 def measure_case(case: Case, prepare: Prepare) -> Measurement:
     """Load a contender, warm it up and time it."""
+    imported = time.monotonic_ns()
     with prepare(case) as contender:
-        settled = warm_up(contender.call, limit_s=case.warm_up_s)
-        waited, start = read_waiting_ns(), time.perf_counter_ns()
-        latencies = time_calls(contender.call, seconds=case.seconds)
-        wall = time.perf_counter_ns() - start
-        waiting = share_waiting(waited, read_waiting_ns(), wall_ns=wall, threads=case.threads)
+        loaded = time.monotonic_ns()
+        size = split_query(case.batch)[0] if case.scenario == "multi-stream" else case.batch
+        calls: Sequence[Call] = (lambda: contender.draw(size),)
+        calls[0]()
+        drawn = time.monotonic_ns()
+        if case.scenario == "offline":
+            calls = contender.streams or calls
+            for call in calls[1:]:
+                call()
+        settled = warm_up(calls[0], limit_s=case.warm_up_s)
+        meters, _ = find_meters()
+        for meter in meters:
+            meter.start()
+        before, began = look(), time.monotonic_ns()
+        timed = _run(case, contender.draw, calls)
+        conditions = compare(
+            before,
+            look(),
+            wall_ns=time.monotonic_ns() - began,
+            threads=case.threads * case.instances,
+        )
+        joules = {meter.name: meter.stop() for meter in meters}
+    cold = None
+    if case.spawned_ns is not None:
+        cold = ColdStart(
+            import_s=(imported - case.spawned_ns) / 1e9,
+            load_s=(loaded - imported) / 1e9,
+            first_sample_s=(drawn - loaded) / 1e9,
+        )
     return Measurement(
         warm_up=settled,
-        latencies_ns=latencies,
-        waiting=waiting,
+        latencies_ns=timed.latencies_ns,
+        samples=timed.samples,
+        wall_ns=timed.wall_ns,
+        rate=timed.rate,
+        conditions=conditions,
+        cold=cold,
+        peak_bytes=read_peak_bytes(),
+        joules=joules,
         versions=contender.versions,
         notes=list(dict.fromkeys(contender.notes)),
     )
 
 
+def _run(case: Case, draw: Draw, calls: Sequence[Call]) -> Timed:
+    if case.scenario == "multi-stream":
+        return run_multi_stream(draw, case.batch, seconds=case.seconds, min_count=case.min_count)
+    if case.scenario == "offline":
+        return run_offline(calls, case.batch, seconds=case.seconds)
+    if case.scenario == "server":
+        return run_server(
+            draw, case.batch, bound_ms=case.latency_bound_ms, seconds=case.seconds, seed=case.seed
+        )
+    return run_single_stream(draw, case.batch, seconds=case.seconds, min_count=case.min_count)
+
+
 def serve(prepare: Prepare) -> None:
-    """Answer the case on stdin; a failure is the last line of stderr and exit code 1."""
-    answer = os.dup(1)
-    os.dup2(2, 1)  # what an engine prints must not mix with the answer
-    try:
-        case = msgspec.json.decode(sys.stdin.buffer.read(), type=Case)
-        measurement = measure_case(case, prepare)
-    except Exception as err:  # an engine may raise anything; the parent shows this line
-        sys.exit(one_line(err))
-    with os.fdopen(answer, "wb") as out:
-        out.write(msgspec.json.encode(measurement))
+    """Answer the case on stdin."""
+
+    def respond(case: Case) -> Measurement | Examination:
+        if not case.examine:
+            return measure_case(case, prepare)
+        with prepare(case) as contender:
+            return contender.examine()
+
+    answer(Case, respond)
 
 
 @contextmanager
 def prepare_genx(case: Case) -> Iterator[Prepared]:
-    """Load a bundle; a call takes the next batch of one endless stream of samples."""
+    """Load a bundle, once for each instance."""
+    from genx_runtimes.bench.examine import check_golden, examine
+
     bundle = open_bundle(case.bundle)
     notes: list[str] = []
-    with bundle.sampler(
-        backend=case.backend,
-        precision=case.precision,
-        options=SessionOptions(
-            threads=case.threads, allow_fallback=case.allow_fallback, tell=notes.append
-        ),
-        batch=case.batch,
-    ) as sampler:
-        call = draw_endlessly(sampler, case)
-        yield Prepared(call=call, versions=_find_versions(case.backend), notes=notes)
+    options = SessionOptions(
+        threads=case.threads, allow_fallback=case.allow_fallback, tell=notes.append
+    )
+    with ExitStack() as stack:
+        samplers = [
+            stack.enter_context(
+                bundle.sampler(
+                    backend=case.backend,
+                    precision=case.precision,
+                    options=options,
+                    batch=case.batch,
+                )
+            )
+            for _ in range(case.instances)
+        ]
+
+        def check() -> Examination:
+            check_golden(bundle, samplers[0], case.precision)
+            return examine(samplers[0], case.batch, seed=case.seed)
+
+        yield Prepared(
+            draw=draw_next(samplers[0], case),
+            streams=[draw_endlessly(s, case, instance=i) for i, s in enumerate(samplers)],
+            versions=_find_versions(case.backend),
+            notes=notes,
+            examine=check,
+        )
 
 
-def draw_endlessly(sampler: Sampler, case: Case) -> Call:
-    """Return what draws the next batch of one endless stream of samples, images as pixels."""
+def draw_next(sampler: Sampler, case: Case) -> Draw:
+    """Return what draws the next samples, each time as many as asked; images as pixels.
+
+    Nothing is begun before it is asked for, as when each query comes after the last answer.
+    """
+    is_image = sampler.manifest.output.kind == "image"
+    start = case.start
+
+    def draw(count: int) -> object:
+        nonlocal start
+        batch = next(sampler.sample(count, seed=case.seed, start=start, batch=count))
+        start += count
+        return batch.images() if is_image else batch.output
+
+    return draw
+
+
+def draw_endlessly(sampler: Sampler, case: Case, *, instance: int = 0) -> Call:
+    """Return what draws the next batch of one endless stream of samples, images as pixels.
+
+    An engine may compute ahead of what is taken.
+    """
     is_image = sampler.manifest.output.kind == "image"
     stream = sampler.sample(
-        case.batch * _ENDLESS, seed=case.seed, start=case.start, batch=case.batch
+        _INSTANCE_STRIDE // case.batch * case.batch,
+        seed=case.seed,
+        start=case.start + instance * _INSTANCE_STRIDE,
+        batch=case.batch,
     )
 
     def call() -> object:

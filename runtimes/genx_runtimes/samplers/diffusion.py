@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from genx_runtimes.batches import find_bounds
 from genx_runtimes.errors import InputError, suggest
 from genx_runtimes.manifest import BatchBounds, CategoricalPrior, NormalPrior
 from genx_runtimes.samplers.loop import Draw, LoopModel, SampleLoop, SamplingOptions
@@ -35,19 +36,17 @@ def sample_diffusion(model: LoopModel, draw: Draw, options: SamplingOptions) -> 
 
     for k, (latent, guess) in enumerate(solve(denoise, noisy, grid, noise), 1):
         if k == len(grid):
-            yield _decode(model, latent)
+            yield _decode(model, draw, latent)
         elif draw.watched:
-            yield _decode(model, guess)
+            yield _decode(model, draw, guess)
 
 
 def _make_denoiser(model: LoopModel, draw: Draw, grid: Grid, options: SamplingOptions) -> Denoise:
     """Return the bundle's denoiser under the conditions and the guidance of a draw."""
     spec = _spec(model)
     session = model.sessions[spec.component]
-    # A compiled engine may take less than the bundle allows.
-    bounds: BatchBounds | None = getattr(session, "bounds", None)
-    limit = bounds.max if bounds is not None else model.max_batch
-    conditions = {name: array for name, array in draw.feeds.items() if name != spec.x}
+    limit = find_bounds([session], BatchBounds(min=1, max=model.max_batch)).max
+    conditions = {n: a for n, a in model.feed(spec.component, draw).items() if n != spec.x}
     weight = _weigh(spec, options)
 
     def predict(x: Floats, time: float, given: Mapping[str, Array]) -> Floats:
@@ -90,12 +89,12 @@ def _read(
     return (x - noise * out) * (1 / total), (x + signal * out) * (1 / total)
 
 
-def _decode(model: LoopModel, latent: Floats) -> Array:
+def _decode(model: LoopModel, draw: Draw, latent: Floats) -> Array:
     spec = _spec(model)
     if spec.decoder is None:
         return latent
-    scaled = latent / np.float32(spec.scaling)
-    return model.sessions[spec.decoder].run({spec.latent: scaled})[model.output.name]
+    feeds = {**model.feed(spec.decoder, draw), spec.latent: latent / np.float32(spec.scaling)}
+    return model.sessions[spec.decoder].run(feeds)[model.output.name]
 
 
 def _weigh(spec: DiffusionSpec, options: SamplingOptions) -> float:

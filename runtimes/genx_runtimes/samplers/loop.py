@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -56,6 +56,7 @@ class LoopModel:
         output: the output contract.
         max_batch: the largest batch that the graphs take.
         sessions: a loaded graph for each of `sampler.components`.
+        takes: the names of each one's inputs.
     """
 
     sampler: SamplerSpec
@@ -63,6 +64,7 @@ class LoopModel:
     output: OutputSpec
     max_batch: int
     sessions: Mapping[str, Session]
+    takes: Mapping[str, Collection[str]]
 
     @classmethod
     def of(cls, manifest: Manifest, sessions: Mapping[str, Session]) -> LoopModel:
@@ -73,7 +75,12 @@ class LoopModel:
             output=manifest.output,
             max_batch=manifest.batch.max,
             sessions=sessions,
+            takes={c.name: [port.name for port in c.inputs] for c in manifest.components},
         )
+
+    def feed(self, component: str, draw: Draw) -> dict[str, Array]:
+        """Return what was drawn for those priors that a component takes, (B, ...) by name."""
+        return {n: a for n, a in draw.feeds.items() if n in self.takes[component]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,14 +41,14 @@ def sample_pixels(model: LoopModel, draw: Draw, options: SamplingOptions) -> Ite
     # The image with zeros above it, as far as a row looks.
     padded = np.zeros((batch, channels, spec.window + height, width), np.float32)
     image = padded[:, :, spec.window :]
-    step_session = model.sessions[spec.component]
+    step_session, drawn_once = model.sessions[spec.component], model.feed(spec.component, draw)
     for y in range(height):
         features = _run_row(model, draw, padded, y)
         columns = np.ascontiguousarray(features.transpose(2, 0, 1))
         states = start_states(spec.states, batch)
         left = np.zeros((batch, channels, 1, 1), np.float32)
         for x in range(width):
-            feeds = {spec.pixel: left, spec.features: columns[x], **draw.feeds}
+            feeds = {spec.pixel: left, spec.features: columns[x], **drawn_once}
             outputs = step_session.run({**feeds, **states})
             states = advance_states(spec.states, states, outputs, x)
             logits = next(iter(outputs.values()))
@@ -66,7 +66,8 @@ def _run_row(model: LoopModel, draw: Draw, padded: Array, y: int) -> Array:
     """Return the features (B, F, W) of row `y`; `padded` holds `window` rows above the image."""
     spec = _spec(model)
     batch, width = len(draw.indices), spec.shape[2]
-    feeds = {spec.above: np.ascontiguousarray(padded[:, :, y : y + spec.window]), **draw.feeds}
+    feeds = model.feed(spec.row, draw)
+    feeds[spec.above] = np.ascontiguousarray(padded[:, :, y : y + spec.window])
     if spec.inside is not None:
         rows = np.arange(y, y + spec.window) >= spec.window
         inside = np.broadcast_to(rows[None, None, :, None], (batch, 1, spec.window, 1))

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from genx_runtimes.errors import InputError
 from genx_runtimes.manifest import CategoricalPrior, Prior
+from genx_runtimes.sampler_checks import list_sequence_problems
 from genx_runtimes.samplers.loop import (
     Draw,
     LoopModel,
@@ -32,7 +33,8 @@ def sample_recurrent(model: LoopModel, draw: Draw, options: SamplingOptions) -> 
     spec = _spec(model)
     length = options.length or spec.length
     if not draw.watched and spec.whole is not None and length == spec.length:
-        yield model.sessions[spec.whole].run(draw.feeds)[model.output.name]
+        feeds = model.feed(spec.whole, draw)
+        yield model.sessions[spec.whole].run(feeds)[model.output.name]
         return
     yield from step_through(model, draw, options)
 
@@ -42,11 +44,12 @@ def step_through(model: LoopModel, draw: Draw, options: SamplingOptions) -> Iter
     spec = _spec(model)
     session = model.sessions[spec.component]
     states = start_states(spec.states, len(draw.indices))
+    drawn = model.feed(spec.component, draw)
     elements: list[Array] = []
     for position in range(options.length or spec.length):
         feeds = {
             name: np.ascontiguousarray(array[:, position]) if name in spec.sequences else array
-            for name, array in draw.feeds.items()
+            for name, array in drawn.items()
         }
         outputs = session.run({**feeds, **states})
         states = advance_states(spec.states, states, outputs, position)
@@ -58,9 +61,20 @@ def step_through(model: LoopModel, draw: Draw, options: SamplingOptions) -> Iter
 
 
 def _check(model: LoopModel, options: SamplingOptions) -> None:
-    del model
-    if options.length is not None and options.length < 1:
+    spec = _spec(model)
+    for problem in list_sequence_problems(spec, model.priors):
+        raise InputError(problem, fix="correct [sampler] and export it again")
+    if options.length is None:
+        return
+    if options.length < 1:
         raise InputError(f"length is {options.length}, expected 1 or more")
+    for state in spec.states:
+        room = options.length if state.grows is None else state.shape[state.grows]
+        if options.length > room:
+            raise InputError(
+                f"length is {options.length}, the state {state.name!r} holds {room} steps",
+                fix=f"--length {room}",
+            )
 
 
 def _settle(model: LoopModel, options: SamplingOptions) -> tuple[Prior, ...]:
@@ -68,7 +82,7 @@ def _settle(model: LoopModel, options: SamplingOptions) -> tuple[Prior, ...]:
     spec = _spec(model)
     return tuple(
         structs.replace(prior, shape=(options.length or spec.length, *prior.shape[1:]))
-        if prior.name in spec.sequences and not isinstance(prior, CategoricalPrior)
+        if not isinstance(prior, CategoricalPrior) and prior.name in spec.sequences
         else prior
         for prior in model.priors
     )

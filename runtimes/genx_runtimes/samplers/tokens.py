@@ -42,7 +42,7 @@ def sample_tokens(model: LoopModel, draw: Draw, options: SamplingOptions) -> Ite
     places = np.zeros(batch, np.int64)
     ended = np.zeros(batch, bool)
     # Made once: a step takes some 100 microseconds, and the host's part is to stay small.
-    feeds: dict[str, Array] = {**draw.feeds, **start_states(spec.states, batch)}
+    feeds = {**model.feed(spec.component, draw), **start_states(spec.states, batch)}
     feeds[spec.position] = places
     for position in range(total):
         places[:] = position

@@ -21,6 +21,7 @@ from genx_export.families import find_family
 from genx_export.flags import parse_output
 from genx_export.model import LoadedModel
 from genx_export.sources.huggingface.folder import CONFIG, check_class, load_module
+from genx_export.sources.huggingface.settings import Settings
 from genx_export.sources.request import SourceRequest
 from genx_export.torch_component import ModuleComponent
 from genx_runtimes.errors import SourceError
@@ -65,10 +66,10 @@ class Decoder(nn.Module):
 class ScaledDecoder(nn.Module):
     """z (B, C, h, w), scaled -> image (B, 3, H, W) in -1..1."""
 
-    def __init__(self, autoencoder: Any) -> None:
+    def __init__(self, autoencoder: Any, scaling: float, shift: float) -> None:
         super().__init__()
         self.decoder = Decoder(autoencoder)
-        self.scaling, self.shift = read_scaling(autoencoder)
+        self.scaling, self.shift = scaling, shift
 
     def forward(self, z: Tensor) -> Tensor:
         """Undo the scaling and decode."""
@@ -79,10 +80,10 @@ class ScaledDecoder(nn.Module):
 class ScaledEncoder(nn.Module):
     """image (B, 3, H, W) in -1..1 -> z (B, C, h, w), scaled."""
 
-    def __init__(self, autoencoder: Any) -> None:
+    def __init__(self, autoencoder: Any, scaling: float, shift: float) -> None:
         super().__init__()
         self.autoencoder = autoencoder
-        self.scaling, self.shift = read_scaling(autoencoder)
+        self.scaling, self.shift = scaling, shift
 
     def forward(self, image: Tensor) -> Tensor:
         """Encode and scale."""
@@ -100,12 +101,6 @@ class PosteriorEncoder(ScaledEncoder):
         return mean, posterior.logvar + 2 * math.log(self.scaling)
 
 
-def read_scaling(autoencoder: Any) -> tuple[float, float]:
-    """Return scale and shift of the latents that a pipeline works with."""
-    config = autoencoder.config
-    return float(config.scaling_factor), float(getattr(config, "shift_factor", None) or 0.0)
-
-
 def describe_picture(channels: int) -> OutputSpec:
     """Return the output contract of what diffusers makes: values in -1..1."""
     return parse_output("image:-1..1" if channels in _PICTURES else "image=tensor")
@@ -121,6 +116,7 @@ def load_autoencoder(
     """
     name = check_class(folder / CONFIG, config["_class_name"], AUTOENCODERS)
     own, warnings = load_module("diffusers", name, folder)
+    settings = Settings(folder / CONFIG, own.config)
     own_family = "vae" if name == "AutoencoderKL" else "autoencoder"
     family = find_family(request.family or own_family)
     if family.name != own_family:
@@ -128,7 +124,9 @@ def load_autoencoder(
             f"{folder} holds a {name}, whose family is {own_family!r}, not {family.name!r}",
             fix="leave --family out",
         )
-    prior = NormalPrior(name="z", shape=_measure_latent(own))
+    prior = NormalPrior(name="z", shape=_measure_latent(name, settings))
+    # Scale and shift of the latents that a pipeline works with.
+    scaling, shift = settings.number("scaling_factor"), settings.number("shift_factor", default=0)
     if name == "AutoencoderTiny" and not request.priors:
         warnings.append(
             f"{name} does not say its size: {_SIDE} x {_SIDE} latents are taken; for another, "
@@ -136,8 +134,8 @@ def load_autoencoder(
         )
     encoder = PosteriorEncoder if own_family == "vae" else ScaledEncoder
     components = [
-        BoundedComponent("encoder", encoder(own)),
-        BoundedComponent("decoder", ScaledDecoder(own)),
+        BoundedComponent("encoder", encoder(own, scaling, shift)),
+        BoundedComponent("decoder", ScaledDecoder(own, scaling, shift)),
     ]
     sampler = family.describe_sampler({}, [c.name for c in components])
     return LoadedModel(
@@ -147,19 +145,18 @@ def load_autoencoder(
         components=components,
         output_names=family.name_outputs(sampler),
         priors=request.merge_priors((prior,)),
-        output=request.output or describe_picture(int(own.config.out_channels)),
+        output=request.output or describe_picture(settings.integer("out_channels")),
         description=f"{name} from diffusers",
         reference=f"torch {torch.__version__}",
         warnings=tuple(warnings),
     )
 
 
-def _measure_latent(own: Any) -> tuple[int, ...]:
-    config = own.config
-    if type(own).__name__ == "AutoencoderTiny":
-        return (int(config.latent_channels), _SIDE, _SIDE)
-    channels = getattr(config, "vq_embed_dim", None) or config.latent_channels
-    shrink = 2 ** (len(config.block_out_channels) - 1)
-    size = config.sample_size
-    height, width = (size, size) if isinstance(size, int) else size
-    return (int(channels), max(1, height // shrink), max(1, width // shrink))
+def _measure_latent(name: str, settings: Settings) -> tuple[int, ...]:
+    channels = settings.integer("latent_channels")
+    if name == "AutoencoderTiny":
+        return (channels, _SIDE, _SIDE)
+    shrink = 2 ** (len(settings.integers("block_out_channels")) - 1)
+    height, width = settings.size("sample_size")
+    channels = settings.integer("vq_embed_dim", default=channels)
+    return (channels, max(1, height // shrink), max(1, width // shrink))

@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from genx_export.sources.huggingface.settings import Settings
+
 
 class Unet(nn.Module):
     """x (B, C, H, W), time (B,) float32 -> prediction (B, C, H, W): a UNet2DModel."""
@@ -57,16 +59,18 @@ class ConsistencyGenerator(nn.Module):
     Source: Song et al., "Consistency models", arXiv:2303.01469, appendix C.
     """
 
-    def __init__(self, unet: Any, config: Any) -> None:
+    def __init__(self, unet: Any, settings: Settings) -> None:
         super().__init__()
         self.unet = unet
-        high, low, data = config.sigma_max, config.sigma_min, config.sigma_data
-        self.sigma = float(high)
+        low, high, data = (settings.number(f"sigma_{n}") for n in ("min", "max", "data"))
+        if not (0 < low < high and data > 0):
+            raise settings.cannot_express("sigma_max")
+        self.sigma = high
         self.time = 250.0 * math.log(high)
         self.inner = 1 / math.sqrt(high**2 + data**2)
         self.skip = data**2 / ((high - low) ** 2 + data**2)
         self.outer = (high - low) * data / math.sqrt(high**2 + data**2)
-        self.clip = bool(config.clip_denoised)
+        self.clip = bool(settings.get("clip_denoised"))
 
     def forward(self, z: Tensor) -> Tensor:
         """Generate."""

@@ -15,6 +15,7 @@ import safetensors
 import torch
 from torch import nn
 
+from genx_export.sources.huggingface.settings import Settings
 from genx_export.weights import check_tensors
 from genx_runtimes.errors import SourceError, WeightsError
 
@@ -39,6 +40,8 @@ def read_json(path: Path) -> dict[str, Any]:
         read = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as err:
         raise SourceError(f"there is no {path}", fix="copy the folder again, all of it") from err
+    except OSError as err:
+        raise SourceError(f"{path} cannot be read: {err.strerror or err}") from err
     except (ValueError, RecursionError) as err:
         raise SourceError(f"{path} is not JSON: {err}", fix="copy the folder again") from err
     if not isinstance(read, dict):
@@ -130,7 +133,9 @@ def check_weights(library: Library, folder: Path) -> set[str]:
     if (folder / f"{stem}.safetensors").is_file():
         files = [f"{stem}.safetensors"]
     elif index.is_file():
-        files = sorted(set(map(str, read_json(index).get("weight_map", {}).values())))
+        files = sorted(
+            set(map(str, Settings(index, read_json(index)).members("weight_map").values()))
+        )
     else:
         raise _explain_absence(folder, stem)
     types: set[str] = set()
@@ -162,14 +167,6 @@ def check_class(path: Path, name: object, known: Collection[str]) -> str:
         return name
     raise SourceError(
         f"{path} holds a {name}, which genx cannot export", fix=f"it exports {', '.join(known)}"
-    )
-
-
-def refuse_setting(path: Path, settings: Mapping[str, Any], name: str) -> SourceError:
-    """Return the error for a setting that a bundle cannot express."""
-    return SourceError(
-        f"{path}: a bundle cannot express {name} = {settings[name]!r}",
-        fix="see docs/families/huggingface.md for what it can",
     )
 
 

@@ -33,12 +33,12 @@ from genx_export.sources.huggingface.folder import (
     check_class,
     load_module,
     read_json,
-    refuse_setting,
 )
 from genx_export.sources.huggingface.schedulers import describe_scheduler, load_scheduler
+from genx_export.sources.huggingface.settings import Settings
 from genx_export.sources.request import SourceRequest
 from genx_runtimes.errors import SourceError
-from genx_runtimes.manifest import CategoricalPrior, NormalPrior, Prior
+from genx_runtimes.manifest import CategoricalPrior, NormalPrior, OutputSpec, Prior
 
 INDEX = "model_index.json"
 _GUIDANCE = 4.0  # of DiTPipeline
@@ -58,16 +58,17 @@ def load_pipeline(folder: Path, request: SourceRequest) -> LoadedModel:
 
 def _load_pixels(folder: Path, index: Mapping[str, Any], request: SourceRequest) -> LoadedModel:
     unet, warnings = _load_part(folder, index, "unet", ("UNet2DModel",))
+    settings = Settings(folder / "unet" / CONFIG, unet.config)
     fields, more = describe_scheduler(folder / "scheduler", _class_of(folder, index, "scheduler"))
     return _assemble(
         folder,
         request,
         index,
         family="diffusion",
-        components=[BoundedComponent("denoiser", _wrap_unet(folder, unet))],
+        components=[BoundedComponent("denoiser", _wrap_unet(unet, settings))],
         fields=fields,
-        priors=(_noise("x", folder / "unet", unet), *_labels(unet)),
-        channels=unet.config.out_channels,
+        priors=(_noise("x", settings), *_labels(settings)),
+        output=describe_picture(settings.integer("out_channels")),
         warnings=[*warnings, *more],
     )
 
@@ -75,6 +76,8 @@ def _load_pixels(folder: Path, index: Mapping[str, Any], request: SourceRequest)
 def _load_latent(folder: Path, index: Mapping[str, Any], request: SourceRequest) -> LoadedModel:
     unet, warnings = _load_part(folder, index, "unet", ("UNet2DModel",))
     decoder, more = _load_part(folder, index, "vqvae", AUTOENCODERS)
+    settings = Settings(folder / "unet" / CONFIG, unet.config)
+    decoding = Settings(folder / "vqvae" / CONFIG, decoder.config)
     fields, others = describe_scheduler(folder / "scheduler", _class_of(folder, index, "scheduler"))
     return _assemble(
         folder,
@@ -82,12 +85,12 @@ def _load_latent(folder: Path, index: Mapping[str, Any], request: SourceRequest)
         index,
         family="diffusion",
         components=[
-            BoundedComponent("denoiser", _wrap_unet(folder, unet)),
+            BoundedComponent("denoiser", _wrap_unet(unet, settings)),
             BoundedComponent("decoder", Decoder(decoder)),
         ],
-        fields={**fields, "scaling": float(decoder.config.scaling_factor)},
-        priors=(_noise("x", folder / "unet", unet), *_labels(unet)),
-        channels=decoder.config.out_channels,
+        fields={**fields, "scaling": decoding.number("scaling_factor")},
+        priors=(_noise("x", settings), *_labels(settings)),
+        output=describe_picture(decoding.integer("out_channels")),
         warnings=[*warnings, *more, *others],
     )
 
@@ -98,8 +101,10 @@ def _load_dit(folder: Path, index: Mapping[str, Any], request: SourceRequest) ->
     check_class(folder / INDEX, _class_of(folder, index, "transformer"), known)
     transformer, warnings = load_module("diffusers", known[0], folder / "transformer")
     decoder, more = _load_part(folder, index, "vae", AUTOENCODERS)
+    settings = Settings(folder / "transformer" / CONFIG, transformer.config)
+    decoding = Settings(folder / "vae" / CONFIG, decoder.config)
     fields, others = describe_scheduler(folder / "scheduler", _class_of(folder, index, "scheduler"))
-    classes = int(transformer.config.num_embeds_ada_norm)
+    classes = settings.integer("num_embeds_ada_norm")
     label = CategoricalPrior(name="label", classes=classes, labels=_read_labels(index, classes))
     return _assemble(
         folder,
@@ -112,11 +117,11 @@ def _load_dit(folder: Path, index: Mapping[str, Any], request: SourceRequest) ->
         ],
         fields={
             **fields,
-            "scaling": float(decoder.config.scaling_factor),
+            "scaling": decoding.number("scaling_factor"),
             "guidance": {"condition": "label", "null": classes, "default": _GUIDANCE},
         },
-        priors=(_noise("x", folder / "transformer", transformer), label),
-        channels=decoder.config.out_channels,
+        priors=(_noise("x", settings), label),
+        output=describe_picture(decoding.integer("out_channels")),
         warnings=[*warnings, *more, *others],
     )
 
@@ -126,18 +131,19 @@ def _load_consistency(
 ) -> LoadedModel:
     unet, warnings = _load_part(folder, index, "unet", ("UNet2DModel",))
     name = _class_of(folder, index, "scheduler")
-    scheduler = load_scheduler(folder / "scheduler", name, ("CMStochasticIterativeScheduler",))
-    labels = _labels(unet)
+    _, scheduler = load_scheduler(folder / "scheduler", name, ("CMStochasticIterativeScheduler",))
+    settings = Settings(folder / "unet" / CONFIG, unet.config)
+    labels = _labels(settings)
     wrap = LabelledConsistencyGenerator if labels else ConsistencyGenerator
     return _assemble(
         folder,
         request,
         index,
         family="generator",
-        components=[BoundedComponent("generator", wrap(unet, scheduler.config))],
+        components=[BoundedComponent("generator", wrap(unet, scheduler))],
         fields={},
-        priors=(_noise("z", folder / "unet", unet), *labels),
-        channels=unet.config.out_channels,
+        priors=(_noise("z", settings), *labels),
+        output=describe_picture(settings.integer("out_channels")),
         warnings=[*warnings, "the bundle takes the one step that is the pipeline's default"],
     )
 
@@ -174,34 +180,24 @@ def _load_part(
     return load_module("diffusers", name, folder / part)
 
 
-def _wrap_unet(folder: Path, unet: Any) -> torch.nn.Module:
-    config = unet.config
-    if config.class_embed_type is not None:
-        raise refuse_setting(folder / "unet" / CONFIG, config, "class_embed_type")
-    if config.out_channels != config.in_channels:
-        raise refuse_setting(folder / "unet" / CONFIG, config, "out_channels")
-    return Unet(unet) if config.num_class_embeds is None else LabelledUnet(unet)
+def _wrap_unet(unet: Any, settings: Settings) -> torch.nn.Module:
+    if settings.get("class_embed_type") is not None:
+        raise settings.cannot_express("class_embed_type")
+    if settings.get("out_channels") != settings.get("in_channels"):
+        raise settings.cannot_express("out_channels")
+    return LabelledUnet(unet) if _labels(settings) else Unet(unet)
 
 
-def _noise(name: str, part: Path, network: Any) -> NormalPrior:
-    """Return the prior of the noise that a network takes.
-
-    Raises:
-        SourceError: the folder does not say its size.
-    """
-    size = network.config.sample_size
-    if not size:
-        raise SourceError(
-            f"{part / CONFIG} has no sample_size, and it is not in the weights",
-            fix="write the size that the model was trained with into it",
-        )
-    height, width = (size, size) if isinstance(size, int) else size
-    return NormalPrior(name=name, shape=(int(network.config.in_channels), height, width))
+def _noise(name: str, settings: Settings) -> NormalPrior:
+    """Return the prior of the noise that a network takes."""
+    shape = (settings.integer("in_channels"), *settings.size("sample_size"))
+    return NormalPrior(name=name, shape=shape)
 
 
-def _labels(unet: Any) -> tuple[CategoricalPrior, ...]:
-    classes = unet.config.num_class_embeds
-    return () if classes is None else (CategoricalPrior(name="label", classes=int(classes)),)
+def _labels(settings: Settings) -> tuple[CategoricalPrior, ...]:
+    if settings.get("num_class_embeds") is None:
+        return ()
+    return (CategoricalPrior(name="label", classes=settings.integer("num_class_embeds")),)
 
 
 def _read_labels(index: Mapping[str, Any], classes: int) -> tuple[str, ...]:
@@ -222,7 +218,7 @@ def _assemble(
     components: Sequence[BoundedComponent],
     fields: Mapping[str, object],
     priors: tuple[Prior, ...],
-    channels: int,
+    output: OutputSpec,
     warnings: Sequence[str],
 ) -> LoadedModel:
     if request.family not in (None, family):
@@ -240,7 +236,7 @@ def _assemble(
         components=components,
         output_names=found.name_outputs(sampler),
         priors=request.merge_priors(priors),
-        output=request.output or describe_picture(int(channels)),
+        output=request.output or output,
         description=f"{index['_class_name']} from diffusers",
         reference=f"torch {torch.__version__}",
         warnings=tuple(warnings),

@@ -20,8 +20,8 @@ from genx_export.sources.huggingface.folder import (
     import_library,
     load_module,
     read_json,
-    refuse_setting,
 )
+from genx_export.sources.huggingface.settings import Settings
 from genx_export.sources.huggingface.text_step import ATTENTION, TextStep, attend_step
 from genx_export.sources.huggingface.vocabulary import read_vocabulary
 from genx_export.sources.request import SourceRequest
@@ -44,24 +44,24 @@ def load_text_model(folder: Path, config: Mapping[str, Any], request: SourceRequ
         SourceError, WeightsError: see `load_huggingface`.
     """
     path = folder / CONFIG
-    named = config.get("architectures") or [config.get("model_type")]
-    name = check_class(path, named[0], MODELS)
+    named = config.get("architectures") or config.get("model_type")
+    name = check_class(path, named[0] if isinstance(named, list) else named, MODELS)
     if request.family not in (None, "tokens"):
         raise SourceError(
             f"{folder} holds a {name}, whose family is 'tokens', not {request.family!r}",
             fix="leave --family out",
         )
-    _check_settings(path, config)
+    _check_settings(Settings(path, config))
     library = import_library("transformers", folder)
     library.AttentionInterface.register(ATTENTION, attend_step)
     model, warnings = load_module("transformers", name, folder, attn_implementation=ATTENTION)
-    settings = model.config
-    rope = getattr(settings, "rope_parameters", None) or {}
-    if rope.get("rope_type", "default") not in _ROPES:
-        raise refuse_setting(path, rope, "rope_type")
+    settings = Settings(path, model.config)
+    rope = Settings(path, settings.members("rope_parameters"))
+    if rope.text("rope_type", default="default") not in _ROPES:
+        raise rope.cannot_express("rope_type")
     length, more = _measure_length(settings)
     start, stop = _read_ends(folder, config)
-    words, others = read_vocabulary(folder, int(settings.vocab_size))
+    words, others = read_vocabulary(folder, settings.integer("vocab_size"))
     step = TextStep(model, length)
     family = find_family("tokens")
     sampler = family.describe_sampler(
@@ -88,19 +88,18 @@ def load_text_model(folder: Path, config: Mapping[str, Any], request: SourceRequ
     )
 
 
-def _check_settings(path: Path, config: Mapping[str, Any]) -> None:
+def _check_settings(settings: Settings) -> None:
     """Refuse what would be computed otherwise, or not at all."""
-    for setting in ("add_cross_attention", "quantization_config", "auto_map"):
-        if config.get(setting):
-            raise refuse_setting(path, config, setting)
+    for name in ("add_cross_attention", "quantization_config", "auto_map"):
+        if settings.get(name):
+            raise settings.cannot_express(name)
 
 
-def _measure_length(settings: Any) -> tuple[int, list[str]]:
+def _measure_length(settings: Settings) -> tuple[int, list[str]]:
     """Return how many tokens the bundle looks back on, and a warning where the model could more."""
-    own = int(settings.max_position_embeddings)
-    sliding = getattr(settings, "sliding_window", None)
-    slides = getattr(settings, "use_sliding_window", True)
-    length = min(own, MAX_LENGTH, int(sliding) if sliding and slides else own)
+    own = settings.integer("max_position_embeddings")
+    slides = settings.get("sliding_window") and settings.get("use_sliding_window") is not False
+    length = min(own, MAX_LENGTH, settings.integer("sliding_window") if slides else own)
     if length == own:
         return length, []
     return length, [f"the bundle looks back on {length} tokens of the model's {own}"]
@@ -112,26 +111,22 @@ def _read_ends(folder: Path, config: Mapping[str, Any]) -> tuple[int, list[int]]
     Raises:
         SourceError: none is given.
     """
-    both = dict(config)
-    if (folder / _GENERATION).is_file():
-        given = read_json(folder / _GENERATION)
-        both.update({n: t for n, t in given.items() if t is not None})
-    ends = both.get("eos_token_id")
-    stop = [] if ends is None else [int(e) for e in (ends if isinstance(ends, list) else [ends])]
-    start = both.get("bos_token_id")
-    if start is None and stop:
-        start = stop[0]
-    if start is None:
+    own = Settings(folder / CONFIG, config)
+    path = folder / _GENERATION
+    given = Settings(path, read_json(path) if path.is_file() else {})
+    stop = given.integers("eos_token_id") or own.integers("eos_token_id")
+    starts = given.integers("bos_token_id") or own.integers("bos_token_id") or stop
+    if not starts:
         raise SourceError(
             f"{folder / CONFIG} has no bos_token_id and no eos_token_id to start a text with",
             fix="write the token that stood before each text in training into it",
         )
-    return int(start), stop
+    return starts[0], list(stop)
 
 
-def _shape_cache(settings: Any, length: int) -> list[int]:
+def _shape_cache(settings: Settings, length: int) -> list[int]:
     """Return layers, 2, heads, length, head_dim."""
-    queries = int(settings.num_attention_heads)
-    heads = int(getattr(settings, "num_key_value_heads", None) or queries)
-    size = int(getattr(settings, "head_dim", None) or settings.hidden_size // queries)
-    return [int(settings.num_hidden_layers), 2, heads, length, size]
+    queries = settings.integer("num_attention_heads")
+    heads = settings.integer("num_key_value_heads", default=queries)
+    size = settings.integer("head_dim", default=settings.integer("hidden_size") // queries)
+    return [settings.integer("num_hidden_layers"), 2, heads, length, size]

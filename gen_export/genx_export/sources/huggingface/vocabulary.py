@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from genx_export.sources.huggingface.folder import read_json
+from genx_export.sources.huggingface.settings import Settings
 from genx_runtimes.errors import SourceError
 
 TOKENIZER = "tokenizer.json"
@@ -47,7 +48,7 @@ def read_vocabulary(folder: Path, size: int) -> tuple[tuple[str, ...], list[str]
         texts = _read_tokenizer(path)
     elif (folder / _WORDS).is_file():
         path = folder / _WORDS
-        texts = _decode_all(read_json(path).items(), _decode_bytes)
+        texts = _decode_all(path, read_json(path).items(), _decode_bytes)
     else:
         return (), [
             f"{folder} has no {TOKENIZER}: samples are the numbers of tokens, and no prompt can be "
@@ -64,25 +65,39 @@ def read_vocabulary(folder: Path, size: int) -> tuple[tuple[str, ...], list[str]
 
 def _read_tokenizer(path: Path) -> dict[int, str]:
     tokenizer = read_json(path)
-    model, added = tokenizer.get("model"), tokenizer.get("added_tokens") or []
-    words = model.get("vocab") if isinstance(model, Mapping) else None
+    words = Settings(path, Settings(path, tokenizer).members("model")).get("vocab")
+    added = tokenizer.get("added_tokens") or []
     if isinstance(words, list):  # unigram: [text, score] each
-        pairs: Iterable[tuple[str, int]] = [(entry[0], i) for i, entry in enumerate(words)]
+        pairs: Iterable[tuple[object, object]] = [
+            (entry[0] if isinstance(entry, list) and entry else entry, i)
+            for i, entry in enumerate(words)
+        ]
     elif isinstance(words, Mapping):
         pairs = words.items()
     else:
         raise SourceError(f"{path} has no model.vocab", fix="save the tokenizer again")
-    texts = _decode_all(pairs, _choose_decoder(tokenizer))
+    texts = _decode_all(path, pairs, _choose_decoder(tokenizer))
     try:
         for token in added:
             texts[int(token["id"])] = "" if token.get("special") else str(token["content"])
-    except (KeyError, TypeError, ValueError) as err:
+    except (AttributeError, KeyError, TypeError, ValueError) as err:
         raise SourceError(f"{path}: added_tokens: {err!r}", fix="save the tokenizer again") from err
     return texts
 
 
-def _decode_all(pairs: Iterable[tuple[str, Any]], decode: Callable[[str], str]) -> dict[int, str]:
-    return {int(i): decode(text) for text, i in pairs}
+def _decode_all(
+    path: Path, pairs: Iterable[tuple[object, object]], decode: Callable[[str], str]
+) -> dict[int, str]:
+    texts: dict[int, str] = {}
+    for text, token in pairs:
+        if not isinstance(text, str) or isinstance(token, bool) or not isinstance(token, int):
+            raise SourceError(
+                f"{path}: the vocabulary has {text!r} as token {token!r}, expected a text and a "
+                f"whole number",
+                fix="save the tokenizer again",
+            )
+        texts[token] = decode(text)
+    return texts
 
 
 def _choose_decoder(tokenizer: Mapping[str, Any]) -> Callable[[str], str]:

@@ -1,0 +1,180 @@
+"""Energy from the counters that machines have; what cannot be read is not available, never 0.
+
+Sources: Linux, "Power Capping Framework" (`energy_uj` of each `intel-rapl:N`, which wraps at
+`max_energy_range_uj`; AMD's processors are listed there too); NVML,
+`nvmlDeviceGetTotalEnergyConsumption` (millijoules since the driver was loaded; not on Jetson); the
+kernel's hwmon interface for the INA3221 (`in*_input` in mV, `curr*_input` in mA), whose readings
+are integrated here by the trapezoidal rule.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from genx_runtimes.nvidia import load_nvml
+from genx_runtimes.system_files import read_text
+
+_ROOT = Path("/")
+_PERIOD_S = 0.02
+_TOTAL_RAILS = ("VDD_IN", "POM_5V_IN", "VIN")
+
+
+class Meter(Protocol):
+    """Something that counts energy."""
+
+    @property
+    def name(self) -> str:
+        """What is counted, and by what."""
+        ...
+
+    def start(self) -> None:
+        """Begin to count."""
+        ...
+
+    def stop(self) -> float:
+        """Return the joules since `start`."""
+        ...
+
+
+class RaplMeter:
+    """The packages of an x86 processor; the counters wrap."""
+
+    def __init__(self, zones: list[Path]) -> None:
+        self.name = f"RAPL, {', '.join(read_text(zone / 'name') for zone in zones)}"
+        self._zones = zones
+        self._before: list[int] = []
+
+    def start(self) -> None:
+        """Begin to count."""
+        self._before = self._read()
+
+    def stop(self) -> float:
+        """Return the joules since `start`."""
+        total = 0
+        for zone, before, after in zip(self._zones, self._before, self._read(), strict=True):
+            wrapped = int(read_text(zone / "max_energy_range_uj") or 0) if after < before else 0
+            total += after - before + wrapped
+        return total / 1e6
+
+    def _read(self) -> list[int]:
+        return [int((zone / "energy_uj").read_text()) for zone in self._zones]
+
+
+class NvmlMeter:
+    """An NVIDIA GPU's own counter."""
+
+    def __init__(self, name: str, read_mj: Callable[[], int]) -> None:
+        self.name = f"NVML, {name}"
+        self._read = read_mj
+        self._before = 0
+
+    def start(self) -> None:
+        """Begin to count."""
+        self._before = self._read()
+
+    def stop(self) -> float:
+        """Return the joules since `start`."""
+        return (self._read() - self._before) / 1e3
+
+
+class RailMeter:
+    """Power rails of a Jetson, read fifty times a second in a thread of its own."""
+
+    def __init__(self, rails: list[tuple[str, Path, Path]]) -> None:
+        self.name = f"INA3221, {' + '.join(label for label, _, _ in rails)}"
+        self._rails = rails
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._joules = 0.0
+
+    def start(self) -> None:
+        """Begin to count."""
+        self._joules = 0.0
+        self._ended.clear()
+        self._thread = threading.Thread(target=self._integrate, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> float:
+        """Return the joules since `start`."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+        return self._joules
+
+    def _integrate(self) -> None:
+        watts, at = self._read_watts(), time.monotonic()
+        while True:
+            last = self._ended.wait(_PERIOD_S)
+            now, then = self._read_watts(), time.monotonic()
+            self._joules += (watts + now) / 2 * (then - at)
+            watts, at = now, then
+            if last:
+                return
+
+    def _read_watts(self) -> float:
+        return sum(int(read_text(mv)) * int(read_text(ma)) / 1e6 for _, mv, ma in self._rails)
+
+
+def find_meters(root: Path = _ROOT) -> tuple[list[Meter], str]:
+    """Return the meters that can be read here, and why there are none.
+
+    Args:
+        root: where `sys/` is found; another folder in tests.
+    """
+    rapl, denied = _find_rapl(root)
+    meters: list[Meter] = [*rapl, *_find_rails(root), *_find_gpus()]
+    if meters:
+        return meters, ""
+    if denied:
+        return [], f"energy is not available: {denied} can be read by root alone"
+    return [], "energy is not available: no RAPL, NVML or INA3221 counter can be read here"
+
+
+def _find_rapl(root: Path) -> tuple[list[Meter], str]:
+    zones = sorted((root / "sys/class/powercap").glob("intel-rapl:[0-9]*"))
+    packages = [zone for zone in zones if zone.name.count(":") == 1]
+    denied = ""
+    for zone in packages:
+        try:
+            int((zone / "energy_uj").read_text())
+        except (OSError, ValueError):
+            denied = str(zone / "energy_uj")
+    return ([RaplMeter(packages)] if packages and not denied else []), denied
+
+
+def _find_rails(root: Path) -> list[Meter]:
+    rails = []
+    for name in (root / "sys/bus/i2c/devices").glob("*/name"):
+        if read_text(name) not in ("ina3221", "ina238"):
+            continue
+        for label in sorted(name.parent.glob("hwmon/hwmon*/in*_label")):
+            number = label.name.removeprefix("in").removesuffix("_label")
+            volts, amperes = (label.with_name(f"{kind}{number}_input") for kind in ("in", "curr"))
+            if read_text(volts).isdecimal() and read_text(amperes).isdecimal():
+                rails.append((read_text(label), volts, amperes))
+    totals = [rail for rail in rails if rail[0] in _TOTAL_RAILS]
+    return [RailMeter(totals or rails)] if rails else []
+
+
+def _find_gpus() -> list[Meter]:
+    nvml = load_nvml()
+    if nvml is None:
+        return []
+    meters: list[Meter] = []
+    try:
+        nvml.nvmlInit()
+        for index in range(nvml.nvmlDeviceGetCount()):
+            handle = nvml.nvmlDeviceGetHandleByIndex(index)
+
+            def read(handle: object = handle) -> int:
+                return nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+
+            read()  # NVML refuses it on some
+            meters.append(NvmlMeter(f"GPU {index}", read))
+    except nvml.NVMLError:
+        return meters
+    return meters

@@ -1,0 +1,173 @@
+"""What a batch of samples asks of each graph, and which nodes take the time, in an own process.
+
+python -m genx_runtimes.bench.node_profile < request.json > profile.json
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from genx_runtimes.bench.answering import answer
+from genx_runtimes.bench.metered import Calls, meter, subtract, take_stock
+from genx_runtimes.bundle import open_bundle
+from genx_runtimes.child import one_line, run_child
+from genx_runtimes.errors import GenxError
+from genx_runtimes.sampler import Sampler
+from genx_runtimes.session import SessionOptions, read_node_times
+
+HEAVIEST = 10
+_ENDLESS = 2**40
+_SECONDS = 1.0
+_MOST = 50
+
+
+class ProfileRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What to profile: a bundle's path, and how it is loaded, as in `bench.case.Case`."""
+
+    bundle: str
+    precision: str | None
+    backend: str
+    batch: int
+    threads: int
+    allow_fallback: bool = False
+
+
+class ProfiledNode(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the heaviest nodes of one pass of the sampling loop.
+
+    Args:
+        component: the graph.
+        name: in the engine's words.
+        kind: the operator.
+        ms: of one pass, the mean.
+        share: of the time of all nodes of all graphs.
+        origins: see `NodeTime`.
+    """
+
+    component: str
+    name: str
+    kind: str
+    ms: float
+    share: float
+    origins: tuple[str, ...] = ()
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """What one pass of the sampling loop, which draws one batch, takes.
+
+    Args:
+        calls: of each graph that is run, with the median time without the engine's profiler.
+        nodes: the ten heaviest of all graphs, the heaviest first.
+        failure: why there are no nodes; empty if there are.
+    """
+
+    calls: tuple[Calls, ...]
+    nodes: tuple[ProfiledNode, ...] = ()
+    failure: str = ""
+
+
+def ask_profile(request: ProfileRequest, *, timeout_s: float = 300.0) -> Profile | str:
+    """Profile in a new process; return why there is no profile where there is none."""
+    outcome = run_child(
+        (sys.executable, "-m", "genx_runtimes.bench.node_profile"),
+        data=msgspec.json.encode(request),
+        timeout_s=timeout_s,
+    )
+    if outcome.failure:
+        return outcome.failure
+    try:
+        return msgspec.json.decode(outcome.output, type=Profile)
+    except msgspec.MsgspecError as err:
+        return f"the process answered no profile: {err}"
+
+
+def profile_bundle(request: ProfileRequest) -> Profile:
+    """Profile in this process.
+
+    Raises:
+        GenxError: the bundle cannot be sampled as asked for.
+    """
+    with _open(request, profile=False) as sampler:
+        calls = _time_calls(sampler, request.batch)
+    try:
+        with _open(request, profile=True) as sampler:
+            nodes = _time_nodes(sampler, request.batch)
+    except GenxError as err:
+        return Profile(calls=calls, failure=one_line(err))
+    return Profile(calls=calls, nodes=nodes)
+
+
+def _open(request: ProfileRequest, *, profile: bool) -> Sampler:
+    options = SessionOptions(
+        threads=request.threads, allow_fallback=request.allow_fallback, profile=profile
+    )
+    return open_bundle(request.bundle).sampler(
+        backend=request.backend,
+        precision=request.precision,
+        options=options,
+        batch=request.batch,
+    )
+
+
+def _draw(sampler: Sampler, batch: int) -> Iterator[object]:
+    return sampler.sample(batch * _ENDLESS, batch=batch)
+
+
+def _time_calls(sampler: Sampler, batch: int) -> tuple[Calls, ...]:
+    """Return the calls of one pass, with the median of their times over a second of passes."""
+    metered, sessions = meter(sampler)
+    stream = _draw(metered, batch)
+    next(stream)  # the first pass may compile
+    passes: list[tuple[Calls, ...]] = []
+    begun = time.perf_counter()
+    while not passes or _goes_on(begun, len(passes)):
+        before = take_stock(sessions)
+        next(stream)
+        passes.append(subtract(before, take_stock(sessions)))
+    return tuple(
+        msgspec.structs.replace(calls[-1], ms=statistics.median(c.ms for c in calls))
+        for calls in zip(*passes, strict=True)
+        if calls[-1].calls
+    )
+
+
+def _goes_on(begun: float, passes: int) -> bool:
+    return passes < _MOST and time.perf_counter() - begun < _SECONDS
+
+
+def _time_nodes(sampler: Sampler, batch: int) -> tuple[ProfiledNode, ...]:
+    metered, sessions = meter(sampler)
+    stream = _draw(metered, batch)
+    next(stream)
+    skipped = {name: session.calls for name, session in sessions.items()}
+    passes, begun = 0, time.perf_counter()
+    while not passes or _goes_on(begun, passes):
+        next(stream)
+        passes += 1
+    times = [
+        (name, node)
+        for name, session in sampler.sessions.items()
+        for node in read_node_times(session, skipped[name])
+    ]
+    total = sum(node.ms for _, node in times) or 1.0
+    times.sort(key=lambda item: -item[1].ms)
+    return tuple(
+        ProfiledNode(
+            component=name,
+            name=node.name,
+            kind=node.kind,
+            ms=node.ms / passes,
+            share=node.ms / total,
+            origins=node.origins,
+        )
+        for name, node in times[:HEAVIEST]
+    )
+
+
+if __name__ == "__main__":
+    answer(ProfileRequest, profile_bundle)

@@ -1,0 +1,87 @@
+"""What has been found out about a case; ceilings and profiles are measured once for several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from genx_runtimes.backends import find_backend
+from genx_runtimes.bench.case import Examination, Measurement
+from genx_runtimes.bench.ceilings import ask_ceilings
+from genx_runtimes.bench.contender import GENX, Contender
+from genx_runtimes.bench.figures import Ceiling
+from genx_runtimes.bench.node_profile import Profile, ProfileRequest, ask_profile
+from genx_runtimes.bench.record import Scenario
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What has been measured of one contender at one batch size in one scenario.
+
+    Args:
+        contender: what runs.
+        scenario: MLPerf's word.
+        batch: samples a call.
+        threads: of each instance.
+        rounds: what each round measured.
+        examined: before the timing; None if it was not asked for.
+        profile: of the engine; a text says why there is none.
+        failure: why it is not measured any more; empty if it is.
+    """
+
+    contender: Contender
+    scenario: Scenario
+    batch: int
+    threads: int
+    rounds: list[Measurement] = field(default_factory=list)
+    examined: Examination | None = None
+    profile: Profile | str = ""
+    failure: str = ""
+
+    @property
+    def instances(self) -> int:
+        """Sessions that share the work."""
+        return self.contender.instances if self.scenario == "offline" else 1
+
+    @property
+    def is_genx(self) -> bool:
+        """Whether an engine of genx runs it, of which ceilings and profiles can be had."""
+        return self.contender.module == GENX and bool(find_backend(self.contender.backend).requires)
+
+
+def list_ceilings(tallies: Sequence[Tally], progress: Callable[[str], None]) -> tuple[Ceiling, ...]:
+    """Measure what the machine can do with each engine and number of threads that takes part."""
+    pairs = {
+        (t.contender.backend, t.threads): None
+        for t in tallies
+        if t.is_genx and t.instances == 1 and not t.failure
+    }
+    found: list[Ceiling] = []
+    for backend, threads in pairs:
+        progress(f"measuring what the machine can do: {backend}, {threads} threads")
+        found += ask_ceilings(backend, threads)
+    return tuple(found)
+
+
+def profile_cases(
+    tallies: Sequence[Tally], allow_fallback: bool, progress: Callable[[str], None]
+) -> None:
+    """Find the calls and the heaviest nodes of each contender, once a batch size."""
+    known: dict[tuple[str, str, int], Profile | str] = {}
+    for tally in tallies:
+        if tally.failure or not tally.is_genx or tally.instances > 1:
+            continue
+        contender = tally.contender
+        key = (contender.bundle.digest, contender.name, tally.batch)
+        if key not in known:
+            progress(f"profiling {contender.name}, batch {tally.batch}")
+            request = ProfileRequest(
+                bundle=str(contender.bundle.path.absolute()),
+                precision=contender.variant,
+                backend=contender.backend,
+                batch=tally.batch,
+                threads=tally.threads,
+                allow_fallback=allow_fallback,
+            )
+            known[key] = ask_profile(request)
+        tally.profile = known[key]

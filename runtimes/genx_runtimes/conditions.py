@@ -21,6 +21,7 @@ from genx_runtimes.manifest import CategoricalPrior, ConstantPrior, Prior, Unifo
 from genx_runtimes.session import Array
 
 BALANCED = "balanced"
+_DIGITS = 20  # of a class's index; int() refuses more than 4300
 ConditionValue = int | float | str | Sequence[float] | NDArray[np.generic]
 Apply = Callable[[Array, Sequence[int]], Array]
 
@@ -49,7 +50,7 @@ def resolve_conditions(
                 raise InputError(f"{name!r} is a class, not a vector: {key!r} has no meaning")
             apply = _fix_class(prior, value)
         elif match:
-            apply = _fix_entry(prior, tuple(int(i) for i in match[2].split(",")), value)
+            apply = _fix_entry(prior, _read_entry(key, match[2]), value)
         else:
             apply = _fix_all(prior, value)
         resolved.setdefault(name, []).append(apply)
@@ -71,7 +72,7 @@ def _find_class(prior: CategoricalPrior, value: ConditionValue) -> int:
     text = str(value)
     if text in known:
         return known.index(text)
-    if text.isdecimal() and int(text) < prior.classes:
+    if text.isdecimal() and len(text) < _DIGITS and int(text) < prior.classes:
         return int(text)
     near = suggest("" if text.isdecimal() else text, [*known, BALANCED])  # 11 is no slip for 1
     raise InputError(f"{prior.name!r} has no class {text!r}", fix=near)
@@ -86,6 +87,13 @@ def _fix_all(prior: Prior, value: ConditionValue) -> Apply:
         )
     row = given.reshape(shape)
     return lambda values, _: np.broadcast_to(row, values.shape).copy()
+
+
+def _read_entry(key: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(i) for i in text.split(","))
+    except ValueError as err:
+        raise InputError(f"condition {key!r} names no entry", fix="write it as NAME[0]") from err
 
 
 def _fix_entry(prior: Prior, entry: tuple[int, ...], value: ConditionValue) -> Apply:
@@ -110,7 +118,7 @@ def _to_floats(prior: Prior, value: ConditionValue) -> NDArray[np.float32]:
     try:
         items = value.split(",") if isinstance(value, str) else value
         array = np.asarray(items, dtype=np.float32)
-    except (TypeError, ValueError) as err:
+    except (TypeError, ValueError, OverflowError) as err:
         raise InputError(f"{prior.name!r} is {value!r}, expected numbers") from err
     if not np.isfinite(array).all():
         raise InputError(f"{prior.name!r} is {value!r}, expected finite numbers")

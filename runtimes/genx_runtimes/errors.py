@@ -8,7 +8,8 @@ GenxError
 │   ├── IntegrityError        a file is missing, truncated or altered
 │   └── UnsafeBundleError     a path or archive member that could harm the reader
 ├── BackendError              an inference engine failed
-│   └── BackendUnavailableError   the engine, or the device asked for, is not there
+│   ├── BackendUnavailableError   the engine, or the device asked for, is not there
+│   └── NonFiniteError        samples hold NaN or infinity
 ├── VerificationError         outputs differ from the golden samples by more than the tolerance
 ├── OutputError               a result cannot be written
 └── ExportError               a model cannot become a bundle
@@ -77,6 +78,10 @@ class BackendError(GenxError):
 
 class BackendUnavailableError(BackendError):
     """The engine, or the device asked for, is not there."""
+
+
+class NonFiniteError(BackendError):
+    """Samples hold NaN or infinity."""
 
 
 class VerificationError(GenxError):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genx_runtimes.conditions import ConditionValue
-from genx_runtimes.errors import BackendError, InputError
+from genx_runtimes.errors import InputError, NonFiniteError
 from genx_runtimes.images import to_pixels
 from genx_runtimes.latents import LatentSource, check_indices
 from genx_runtimes.manifest import BatchBounds, Manifest, OutputSpec
@@ -276,7 +276,7 @@ class Sampler(Closing):
     def _wrap(self, draw: Draw, output: Array, start: int | None = None) -> Batch:
         first = draw.indices[0] if start is None else start
         if not np.isfinite(output).all():
-            raise BackendError(
+            raise NonFiniteError(
                 f"samples from {first} on hold NaN or infinity: this engine or precision "
                 f"breaks the model",
                 fix="genx verify shows where it starts",

@@ -12,6 +12,7 @@ from genx_runtimes.bundle import Bundle
 from genx_runtimes.errors import VerificationError
 from genx_runtimes.latents import LatentSource
 from genx_runtimes.manifest import BatchBounds, ComponentSpec, Manifest, OutputSpec, VariantSpec
+from genx_runtimes.sampler import Sampler
 from genx_runtimes.session import Array, Session, SessionOptions
 from genx_runtimes.verify_loop import LOOP, LoopCheck, check_loop
 
@@ -143,12 +144,46 @@ def verify_bundle(
     if f"{LOOP}/out/{manifest.output.name}" in golden:
         with bundle.sampler(backend=backend, precision=precision, options=options) as sampler:
             loop = check_loop(manifest, sampler.sessions, golden)
+    return _report(bundle, variant, backend, golden, sizes, checks, loop)
+
+
+def verify_sampler(
+    bundle: Bundle, sampler: Sampler, variant: VariantSpec, backend: str
+) -> VerificationReport:
+    """Compare what a loaded sampler draws with the golden samples; see `verify_bundle`.
+
+    Components that sampling does not run are left out.
+    """
+    golden = bundle.golden()
+    manifest = bundle.manifest
+    sizes: set[int] = set()
+    checks: list[OutputCheck] = []
+    for name, session in sampler.sessions.items():
+        batches, fed = fit_batches(session, manifest, golden)
+        sizes.update(batches)
+        component = manifest.component(name)
+        checks += compare_component(session, component, fed, batches, manifest.output)
+    loop = None
+    if f"{LOOP}/out/{manifest.output.name}" in golden:
+        loop = check_loop(manifest, sampler.sessions, golden)
+    return _report(bundle, variant, backend, golden, sizes, checks, loop)
+
+
+def _report(
+    bundle: Bundle,
+    variant: VariantSpec,
+    backend: str,
+    golden: Mapping[str, Array],
+    sizes: set[int],
+    checks: list[OutputCheck],
+    loop: LoopCheck | None,
+) -> VerificationReport:
     return VerificationReport(
         variant=variant.name,
         backend=backend,
         tolerance=variant.tolerance,
         min_psnr_db=variant.min_psnr_db,
-        samples=manifest.golden.count,
+        samples=bundle.manifest.golden.count,
         batches=tuple(sorted(sizes)),
         latents_equal=_latents_equal(bundle, golden),
         checks=tuple(checks),

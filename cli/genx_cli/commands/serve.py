@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from genx_cli.failures import INTERRUPTED
 from genx_cli.options import BackendName, Precision, Quiet, Threads
 from genx_cli.sink import open_sink
 
@@ -25,12 +26,19 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     max_queue_delay_ms: Annotated[
         float, typer.Option(help="How long a sample may wait for others to share its call.")
     ] = 5.0,
-    max_queue: Annotated[int, typer.Option(help="Samples that may wait; more get 429.")] = 1024,
     max_memory: Annotated[
         int | None,
         typer.Option(metavar="MB", help="Of all bundles; the least used one is unloaded."),
     ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds until a waiting request gets 504.")] = 60,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="What a request may ask for: n=256, steps, length, pixels, body_bytes; "
+            "in_progress and queue, beyond which it gets 429; seconds, after which it gets 504. "
+            "Repeat for each.",
+        ),
+    ] = None,
     api_key_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Keys, one a line; one is asked for."),
@@ -44,7 +52,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     from genx_cli.extras import require_extra
     from genx_runtimes.bundle import open_bundle
     from genx_runtimes.errors import InputError
-    from genx_runtimes.serve.settings import Limits, ServeSettings, read_api_keys
+    from genx_runtimes.serve.settings import ServeSettings, read_api_keys, read_limits
 
     sink = open_sink(json=False, quiet=quiet)
     require_extra("serve", "genx serve")
@@ -62,7 +70,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         max_queue_delay_s=max_queue_delay_ms / 1e3,
         memory_bytes=None if max_memory is None else max_memory * 10**6,
         api_keys=keys,
-        limits=Limits(queue=max_queue, seconds=timeout),
+        limits=read_limits(limit or []),
     )
     opened = [open_bundle(path) for path in bundles]
     if host not in ("127.0.0.1", "::1", "localhost") and not keys:
@@ -73,5 +81,8 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         sink.say(f"serving {names} at {address}; Ctrl-C ends it")
         sink.say(f"next: open {address}/ or curl {address}/v2/health/ready")
 
-    if not run_server(opened, settings, host=host, port=port, started=tell):
-        raise typer.Exit(1)
+    try:
+        run_server(opened, settings, host=host, port=port, started=tell)
+    except KeyboardInterrupt:
+        sink.say("stopped; what was accepted has been answered")
+        raise typer.Exit(INTERRUPTED) from None

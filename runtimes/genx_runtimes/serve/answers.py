@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from genx_runtimes.serve.refusals import RefusalError, explain, find_status, is_fault
 
@@ -63,10 +65,6 @@ def endpoint(handler: Endpoint) -> Endpoint:
             return await handler(request)
         except (asyncio.CancelledError, ClientDisconnect):
             raise
-        except RefusalError as err:
-            if err.status == 413:
-                raise  # raised within the body: the guard answers
-            return answer_error(request.url.path, err)
         except Exception as err:
             return answer_error(request.url.path, err)
 
@@ -93,12 +91,27 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, _Found]) -
         gone.cancel()
 
 
-def stream_events(events: AsyncIterator[bytes]) -> Response:
-    """Return server-sent events.
+class EventStream(StreamingResponse):
+    """Server-sent events.
+
+    Args:
+        events: each as `event` makes it.
+        held: what is let go when the stream has ended, however it ends.
 
     Source: HTML Standard, "Server-sent events".
     """
-    return StreamingResponse(events, media_type="text/event-stream")
+
+    def __init__(self, events: AsyncGenerator[bytes], held: ExitStack) -> None:
+        super().__init__(events, media_type="text/event-stream")
+        self._events, self._held = events, held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._events.aclose()
+            self._held.close()
 
 
 def event(value: object, name: str = "") -> bytes:
@@ -106,6 +119,11 @@ def event(value: object, name: str = "") -> bytes:
     data = value.encode() if isinstance(value, str) else _encode(value)
     head = f"event: {name}\n".encode() if name else b""
     return head + b"data: " + data + b"\n\n"
+
+
+def event_of_error(path: str, err: Exception, name: str = "") -> bytes:
+    """Return the event that an error in the middle of a stream is told by."""
+    return event(bytes(answer_error(path, err).body).decode(), name)
 
 
 async def _wait_gone(request: Request) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from genx_runtimes.bundle import Bundle
-from genx_runtimes.serve import oip, openai, sampling
+from genx_runtimes.serve import completions, images, oip, openai, sampling, speech
 from genx_runtimes.serve.answers import answer_error, answer_json
 from genx_runtimes.serve.metrics import CONTENT_TYPE, Metrics
 from genx_runtimes.serve.middleware import Guard
@@ -53,8 +53,7 @@ def make_app(bundles: Sequence[Bundle], settings: ServeSettings) -> Starlette:
         finally:
             for task in tasks:
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            await asyncio.gather(*tasks, return_exceptions=True)
             await repository.close()
 
     async def refuse(request: Request, err: Exception) -> Response:
@@ -67,16 +66,27 @@ def make_app(bundles: Sequence[Bundle], settings: ServeSettings) -> Starlette:
         answer.headers.update(getattr(err, "headers", None) or {})
         return answer
 
+    routes = [
+        *oip.make_routes(repository),
+        *openai.make_routes(repository),
+        *images.make_routes(repository),
+        *completions.make_routes(repository),
+        *speech.make_routes(repository),
+        *sampling.make_routes(repository),
+        Route("/metrics", show_metrics, name="metrics"),
+        Route("/openapi.json", show_api, name="openapi"),
+        *make_page_routes(),
+    ]
+    guard = Middleware(
+        Guard,
+        settings=settings,
+        metrics=metrics,
+        patterns={route.endpoint: route.path for route in routes},
+        is_draining=lambda: repository.draining,
+    )
     app = Starlette(
-        routes=[
-            *oip.make_routes(repository),
-            *openai.make_routes(repository),
-            *sampling.make_routes(repository),
-            Route("/metrics", show_metrics, name="metrics"),
-            Route("/openapi.json", show_api, name="openapi"),
-            *make_page_routes(),
-        ],
-        middleware=[Middleware(Guard, settings=settings, metrics=metrics)],
+        routes=routes,
+        middleware=[guard],
         exception_handlers={404: refuse, 405: refuse},
         lifespan=lifespan,
     )

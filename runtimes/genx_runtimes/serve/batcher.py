@@ -8,7 +8,6 @@ settings (steps, temperature ...) do not.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ import numpy as np
 from genx_runtimes.sampler import Batch
 from genx_runtimes.samplers.loop import Draw, SamplingOptions
 from genx_runtimes.serve.instance import Instance
-from genx_runtimes.serve.refusals import BusyError, DeadlineError, StoppingError
+from genx_runtimes.serve.refusals import BusyError, DeadlineError
 from genx_runtimes.session import Array
 
 _FORGET_S = 0.5
@@ -83,23 +82,17 @@ class Batcher:
         self._max_batch, self._max_delay_s = max_batch, max_delay_s
         self._max_queue, self._record = max_queue, record
         self._jobs: deque[Job] = deque()
+        self._queued = 0
         self._changed = asyncio.Event()
         self._outstanding: set[Job] = set()
         self._crowd = 0
         self._crowd_at = 0.0
-        self._watching = 0
-        self._stopping = False
         self._tasks = [asyncio.create_task(self._work(instance)) for instance in instances]
 
     @property
     def queued(self) -> int:
         """Samples that wait."""
-        return sum(job.left for job in self._jobs)
-
-    @property
-    def busy(self) -> bool:
-        """Whether any request is waiting for samples."""
-        return bool(self._outstanding or self._watching)
+        return self._queued
 
     async def submit(self, draw: Draw, options: SamplingOptions, *, deadline: float) -> Array:
         """Return the samples of a draw, (B, ...).
@@ -112,15 +105,12 @@ class Batcher:
         Raises:
             BusyError: the queue is full.
             DeadlineError: it waited too long.
-            StoppingError: the bundle is being unloaded.
         """
         loop = asyncio.get_running_loop()
         count = len(draw.indices)
-        if self._stopping:
-            raise StoppingError("the model is being unloaded", retry_after_s=1)
-        if self.queued + count > self._max_queue:
+        if self._queued + count > self._max_queue:
             raise BusyError(
-                f"{self.queued} samples wait, the queue takes {self._max_queue}",
+                f"{self._queued} samples wait, the queue takes {self._max_queue}",
                 fix="try again later, or ask for fewer",
                 retry_after_s=1,
             )
@@ -132,52 +122,73 @@ class Batcher:
             queued=loop.time(),
         )
         self._jobs.append(job)
+        self._queued += count
         self._outstanding.add(job)
-        self._note_crowd(loop.time())
-        self._changed.set()
-        timer = loop.call_at(deadline, _expire, job)
+        self._note_crowd(job.queued)
+        if len(self._jobs) == 1 or self._is_due(job.queued):
+            self._changed.set()
+        timer = loop.call_at(deadline, _expire, job, loop)
         try:
             return await job.answer
         finally:  # cancelled too: a client that went away takes its samples with it
             timer.cancel()
             self._outstanding.discard(job)
             if job in self._jobs:
-                self._jobs.remove(job)
+                self._remove(job)
 
-    async def watch(self, draw: Draw, options: SamplingOptions) -> AsyncIterator[Batch]:
-        """Yield what there is after each step; the caller's end ends the loop after its step."""
+    async def watch(
+        self, draw: Draw, options: SamplingOptions, *, deadline: float
+    ) -> AsyncIterator[Batch]:
+        """Yield what there is after each step; the caller's end ends the loop after its step.
+
+        Raises:
+            DeadlineError: no engine was free until then.
+        """
         loop = asyncio.get_running_loop()
-        instance = self._instances[self._watching % len(self._instances)]
-        ended = False
+        instance = min(self._instances, key=lambda i: i.pending)
+        queued, ended = loop.time(), False
         steps: asyncio.Queue[Batch | BaseException | None] = asyncio.Queue()
 
-        def run() -> None:
-            try:
-                for batch in instance.watch(draw, options):
-                    loop.call_soon_threadsafe(steps.put_nowait, batch)
-                    if ended:
-                        break
-            except BaseException as err:
-                loop.call_soon_threadsafe(steps.put_nowait, err)
+        def tell(step: Batch | BaseException | CallRecord | None) -> None:
+            if isinstance(step, CallRecord):
+                self._record(step)
             else:
-                loop.call_soon_threadsafe(steps.put_nowait, None)
+                steps.put_nowait(step)
 
-        self._watching += 1
+        def run() -> None:
+            began = loop.time()
+            try:
+                if ended:
+                    return
+                if began > deadline:
+                    raise too_late(queued, began)
+                for batch in instance.watch(draw, options):
+                    loop.call_soon_threadsafe(tell, batch)
+                    if ended:
+                        return
+                record = CallRecord(
+                    samples=len(draw.indices),
+                    waited_s=(began - queued,),
+                    taken_s=loop.time() - began,
+                )
+                loop.call_soon_threadsafe(tell, record)
+            except BaseException as err:
+                loop.call_soon_threadsafe(tell, err)
+            else:
+                loop.call_soon_threadsafe(tell, None)
+
+        work = instance.submit(run)
         try:
-            instance.submit(run)
             while (step := await steps.get()) is not None:
                 if isinstance(step, BaseException):
                     raise step
                 yield step
         finally:
             ended = True
-            self._watching -= 1
+            work.cancel()
 
     async def close(self) -> None:
-        """Answer what is queued, then free the instances."""
-        self._stopping = True
-        while self.busy:
-            await asyncio.sleep(0.01)
+        """Free the instances; nothing is asked of them any more."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -191,42 +202,58 @@ class Batcher:
             taken = list(self._take())
             if not taken:
                 continue
-            draws = [job.draw.take(slice(first, first + count)) for job, first, count in taken]
-            now = loop.time()
             try:
-                made = instance.submit(instance.make, draws, taken[0][0].options)
-                output, (began, ended) = await asyncio.wrap_future(made)
+                await self._call(instance, taken)
             except Exception as err:
-                for job, _, _ in taken:
-                    _fail(job, err)
-                continue
-            self._record(
-                CallRecord(
-                    samples=len(output),
-                    waited_s=tuple(now - job.queued for job, first, _ in taken if not first),
-                    taken_s=(ended - began) / 1e9,
-                )
+                if len(taken) == 1:
+                    _fail(taken[0].job, err)
+                    continue
+                for share in taken:  # what is wrong with one is no matter of the others
+                    if share.job.answer.done():
+                        continue
+                    try:
+                        await self._call(instance, [share])
+                    except Exception as own:
+                        _fail(share.job, own)
+
+    async def _call(self, instance: Instance, taken: Sequence[Share]) -> None:
+        """Make samples that were taken in one call."""
+        now = asyncio.get_running_loop().time()
+        draws = [share.draw for share in taken]
+        made = instance.submit(instance.make, draws, taken[0].job.options)
+        output, (began, ended) = await asyncio.wrap_future(made)
+        self._record(
+            CallRecord(
+                samples=len(output),
+                waited_s=tuple(now - share.job.queued for share in taken if not share.first),
+                taken_s=(ended - began) / 1e9,
             )
-            _share_out(output, taken)
+        )
+        _share_out(output, taken)
 
     async def _gather(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wait for samples; then, while more requests are about than wait here, a little for them.
+        """Wait for samples; then, while fewer requests are about than were lately, for more.
 
         One client alone never waits: it has no other request that could come.
         """
-        while not self._jobs:
+        while not self._is_due(loop.time()):
             self._changed.clear()
-            await self._changed.wait()
-        until = self._jobs[0].queued + self._max_delay_s
-        while self._jobs and len(self._jobs) < self._expect(loop.time()):
-            left = until - loop.time()
-            if left <= 0 or self.queued >= self._max_batch:
-                return
-            self._changed.clear()
+            timer = None
+            if self._jobs:
+                timer = loop.call_at(self._jobs[0].queued + self._max_delay_s, self._changed.set)
             try:
-                await asyncio.wait_for(self._changed.wait(), left)
-            except asyncio.TimeoutError:
-                return
+                await self._changed.wait()
+            finally:
+                if timer is not None:
+                    timer.cancel()
+
+    def _is_due(self, now: float) -> bool:
+        """Return whether a call is to be made of what waits."""
+        return bool(self._jobs) and (
+            len(self._outstanding) >= self._expect(now)
+            or self._queued >= self._max_batch
+            or now >= self._jobs[0].queued + self._max_delay_s
+        )
 
     def _note_crowd(self, now: float) -> None:
         """Remember how many requests were about at once, for half a second."""
@@ -237,35 +264,62 @@ class Batcher:
         """Return how many requests may come at once."""
         return self._crowd if now - self._crowd_at <= _FORGET_S else len(self._outstanding)
 
-    def _take(self) -> Iterator[tuple[Job, int, int]]:
-        """Take the samples of the next call: job, first sample, how many."""
+    def _take(self) -> Iterator[Share]:
+        """Take the samples of the next call.
+
+        A request for more than a call holds comes after the others with the rest of it.
+        """
         room = self._max_batch
         options: SamplingOptions | None = None
         for job in list(self._jobs):
+            if not room:
+                return
             if job.answer.done():
-                self._jobs.remove(job)
+                self._remove(job)
                 continue
             if options is not None and job.options != options:
                 continue
             options = job.options
-            count = min(room, job.left)
-            first, job.taken = job.taken, job.taken + count
+            self._remove(job)
+            first, count = job.taken, min(room, job.left)
+            job.taken += count
             job.waiting += 1
-            if not job.left:
-                self._jobs.remove(job)
-            yield job, first, count
+            if job.left:
+                self._jobs.append(job)
+                self._queued += job.left
             room -= count
-            if not room:
-                return
+            yield Share(job=job, first=first, count=count)
+
+    def _remove(self, job: Job) -> None:
+        self._jobs.remove(job)
+        self._queued -= job.left
 
 
-def _share_out(output: Array, taken: Sequence[tuple[Job, int, int]]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """The samples of a request that one call makes, from its sample `first` on."""
+
+    job: Job
+    first: int
+    count: int
+
+    @property
+    def draw(self) -> Draw:
+        """Their inputs."""
+        whole = self.job.draw
+        if self.count == len(whole.indices):
+            return whole
+        return whole.take(slice(self.first, self.first + self.count))
+
+
+def _share_out(output: Array, taken: Sequence[Share]) -> None:
     """Give each job its samples; one that has all is answered."""
     place = 0
-    for job, first, count in taken:
-        job.parts[first] = output[place : place + count]
+    for share in taken:
+        job = share.job
+        job.parts[share.first] = output[place : place + share.count]
         job.waiting -= 1
-        place += count
+        place += share.count
         if not job.left and not job.waiting and not job.answer.done():
             parts = [job.parts[key] for key in sorted(job.parts)]
             job.answer.set_result(parts[0] if len(parts) == 1 else np.concatenate(parts))
@@ -276,6 +330,10 @@ def _fail(job: Job, err: BaseException) -> None:
         job.answer.set_exception(err)
 
 
-def _expire(job: Job) -> None:
-    waited = time.monotonic() - job.queued
-    _fail(job, DeadlineError(f"no answer within {waited:.1f} s; the work was dropped"))
+def _expire(job: Job, loop: asyncio.AbstractEventLoop) -> None:
+    _fail(job, too_late(job.queued, loop.time()))
+
+
+def too_late(queued: float, now: float) -> DeadlineError:
+    """Return the error of a request that came at `queued` and is given up `now`, in s."""
+    return DeadlineError(f"no answer within {now - queued:.1f} s; the work was dropped")

@@ -6,7 +6,9 @@ import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,7 +20,7 @@ from genx_runtimes.samplers.loop import Draw, SamplingOptions, join_draws
 from genx_runtimes.session import Array, Session, SessionOptions
 from genx_runtimes.translate import Translator
 from genx_runtimes.translate_files import complete_picture
-from genx_runtimes.verify import verify_component
+from genx_runtimes.verify import verify_component, verify_sampler
 
 _Found = TypeVar("_Found")
 
@@ -28,10 +30,14 @@ class Instance:
 
     Args:
         bundle: what is sampled.
-        backend: NAME, NAME:DEVICE or "auto".
+        backend: NAME or NAME:DEVICE.
         precision: a variant's name; None is the first.
         threads: of the engine.
         batch: samples that most calls will have.
+        tell: called with what a user must know, a line each.
+
+    Raises:
+        GenxError: the graphs cannot be loaded.
     """
 
     def __init__(
@@ -51,7 +57,12 @@ class Instance:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"genx {bundle.manifest.name}")
         self._batch = batch
         self._extra: dict[str, Session] = {}
-        self.sampler: Sampler = self.submit(self._open).result()
+        self._asked: set[Future[Any]] = set()
+        try:
+            self.sampler: Sampler = self.submit(self._open).result()
+        except BaseException:
+            self._thread.shutdown(wait=False)
+            raise
 
     def _open(self) -> Sampler:
         return self.bundle.sampler(
@@ -63,9 +74,17 @@ class Instance:
 
     def submit(self, work: Callable[..., _Found], *args: object) -> Future[_Found]:
         """Run something in the instance's thread, after what was submitted before."""
-        return self._thread.submit(work, *args)
+        future = self._thread.submit(work, *args)
+        self._asked.add(future)
+        future.add_done_callback(self._asked.discard)
+        return future
 
     @property
+    def pending(self) -> int:
+        """What was submitted and has not ended."""
+        return len(self._asked)
+
+    @cached_property
     def bounds(self) -> BatchBounds:
         """The batch sizes that all its engines take."""
         own = self.bundle.manifest.batch
@@ -79,35 +98,39 @@ class Instance:
             VerificationError: one is beyond what the variant states.
         """
         variant = self.bundle.variant(self._precision)
-        for name, session in self.sampler.sessions.items():
-            verify_component(self.bundle, session, name, variant)
+        verify_sampler(self.bundle, self.sampler, variant, self._backend).require()
 
     def make(
         self, draws: Sequence[Draw], options: SamplingOptions
     ) -> tuple[Array, tuple[int, int]]:
         """Make the samples of several draws in one pass; in its thread.
 
-        A pass below the engine's smallest batch is filled up with its last sample, which is
-        dropped again.
-
         Returns:
             the samples of all draws, (B, ...), and when it began and ended by `perf_counter_ns`.
         """
         began = time.perf_counter_ns()
-        draw = join_draws(draws)
-        count = len(draw.indices)
-        missing = self.bounds.min - count
-        if missing > 0:
-            draw = join_draws([draw, *[draw.take(slice(count - 1, count))] * missing])
-        (batch,) = self.sampler.decode([draw], options=options)
-        return batch.output[:count], (began, time.perf_counter_ns())
+        draw = draws[0] if len(draws) == 1 else join_draws(draws)
+        (batch,) = self.sampler.decode([self._fill_up(draw)], options=options)
+        return batch.output[: len(draw.indices)], (began, time.perf_counter_ns())
 
     def watch(self, draw: Draw, options: SamplingOptions) -> Iterator[Batch]:
         """Yield what there is after each step of a draw; in its thread."""
-        return self.sampler.watch_draw(draw, options=options)
+        count = len(draw.indices)
+        for batch in self.sampler.watch_draw(self._fill_up(draw), options=options):
+            yield replace(batch, output=batch.output[:count])
+
+    def _fill_up(self, draw: Draw) -> Draw:
+        """Return a draw of the engine's smallest batch at least; its last sample is repeated."""
+        count = len(draw.indices)
+        missing = self.bounds.min - count
+        if missing <= 0:
+            return draw
+        return join_draws([draw, *[draw.take(slice(count - 1, count))] * missing])
 
     def run(self, component: str, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Run one graph; in its thread. One that sampling does not need is loaded when asked for.
+        """Run one graph; in its thread.
+
+        One that sampling does not need is loaded and verified when it is asked for.
 
         Raises:
             InputError: an input does not fit.
@@ -117,6 +140,12 @@ class Instance:
             session = self.bundle.session(
                 component, backend=self._backend, precision=self._precision, options=self._options
             )
+            try:
+                variant = self.bundle.variant(self._precision)
+                verify_component(self.bundle, session, component, variant)
+            except BaseException:
+                session.close()
+                raise
             self._extra[component] = session
         return {name: np.array(array) for name, array in session.run(feeds).items()}
 

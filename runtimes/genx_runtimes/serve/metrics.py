@@ -14,7 +14,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from genx_runtimes.serve.batcher import CallRecord
+from genx_runtimes.serve.batcher import Batcher, CallRecord
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -69,10 +69,17 @@ class Metrics:
         )
         self.model_bytes = Gauge(
             "genx_model_memory_bytes",
-            "What loading a model added to the resident set.",
+            "What loading a model took.",
             ["model"],
             registry=self.registry,
         )
+        self._waiting = Gauge(
+            "genx_queue_samples", "Samples that wait.", ["model"], registry=self.registry
+        )
+
+    def watch_queue(self, model: str, batcher: Batcher) -> None:
+        """Show how many samples wait in a model's queue, that of the latest load."""
+        self._waiting.labels(model).set_function(lambda: batcher.queued)
 
     def note_request(self, path: str, code: int, seconds: float) -> None:
         """Count a request; `path` is the route's pattern, of which there are few."""

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import re
 import secrets
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from genx_runtimes.serve.answers import answer_error
 from genx_runtimes.serve.metrics import Metrics
-from genx_runtimes.serve.refusals import BusyError, TooLargeError, UnauthorisedError
+from genx_runtimes.serve.refusals import (
+    BusyError,
+    ForbiddenError,
+    RefusalError,
+    TooLargeError,
+    UnauthorisedError,
+)
 from genx_runtimes.serve.settings import ServeSettings
 
 _log = logging.getLogger("genx.serve")
+_GONE = 499  # nginx's status of a client that went away
+_DIGITS = 20
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Orchestrators ask these without a key; the page holds nothing secret and asks for the key itself.
 OPEN_PATHS = frozenset({"/", "/page.js", "/page.css", "/v2/health/live", "/v2/health/ready"})
@@ -34,10 +45,20 @@ class Guard:
         app: the application.
         settings: keys and limits.
         metrics: told of every request.
+        patterns: the path of each route by its endpoint; what is counted and logged.
+        is_draining: whether the server is about to end, so that connections are not kept.
     """
 
-    def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: ServeSettings,
+        metrics: Metrics,
+        patterns: Mapping[object, str],
+        is_draining: Callable[[], bool],
+    ) -> None:
         self._app, self._metrics = app, metrics
+        self._patterns, self._is_draining = patterns, is_draining
         self._keys = tuple(key.encode() for key in settings.api_keys)
         self._limits = settings.limits
         self._in_progress = 0
@@ -58,6 +79,8 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 own = [*_HEADERS, (b"x-request-id", request_id.encode())]
+                if self._is_draining():
+                    own.append((b"connection", b"close"))
                 known = {name for name, _ in message["headers"]}
                 message["headers"] = [
                     *message["headers"],
@@ -73,16 +96,17 @@ class Guard:
             if refusal is not None:
                 await answer_error(scope["path"], refusal)(scope, receive, send_marked)
             else:
-                try:
-                    await self._app(scope, body, send_marked)
-                except TooLargeError as err:
-                    await answer_error(scope["path"], err)(scope, receive, send_marked)
+                await self._app(scope, body, send_marked)
+        except ClientDisconnect:
+            status = _GONE
+        except asyncio.CancelledError:
+            status = 503
+            raise
         finally:
             self._in_progress -= 1
             self._metrics.in_progress.dec()
             seconds = time.perf_counter() - start
-            route = scope.get("route")
-            path = getattr(route, "path", "other")
+            path = self._patterns.get(scope.get("endpoint"), "other")
             self._metrics.note_request(path, status, seconds)
             _log.info(
                 "request",
@@ -100,10 +124,15 @@ class Guard:
             return UnauthorisedError(
                 "the API key is missing or wrong", fix="send the header Authorization: Bearer KEY"
             )
+        origin = headers.get(b"origin")
+        if origin is not None and origin.partition(b"://")[2] != headers.get(b"host"):
+            return ForbiddenError("the page of another site may not use this server")
         length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._limits.body_bytes:
+        if not length.isdigit():
+            return RefusalError("Content-Length is no number")
+        if len(length) > _DIGITS or int(length) > self._limits.body_bytes:
             return TooLargeError(
-                f"the body has {length.decode('latin-1')} bytes, this server takes "
+                f"the body has {length[:_DIGITS].decode()} bytes, this server takes "
                 f"{self._limits.body_bytes}"
             )
         if self._in_progress > self._limits.in_progress and path not in OPEN_PATHS:

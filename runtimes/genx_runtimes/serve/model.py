@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import math
+from collections.abc import AsyncIterator, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
+from typing import TypeVar
 
-from genx_runtimes.bundle import Bundle
+from genx_runtimes.bundle import AUTO, Bundle
 from genx_runtimes.cpu import count_usable_cores
 from genx_runtimes.images import to_pixels
 from genx_runtimes.memory import read_resident_bytes
@@ -14,11 +18,14 @@ from genx_runtimes.sampler import Batch
 from genx_runtimes.samplers.loop import Draw, SamplingOptions
 from genx_runtimes.samplers.translate import add_images
 from genx_runtimes.sampling_specs import DiffusionSpec
-from genx_runtimes.serve.batcher import Batcher
+from genx_runtimes.serve.batcher import Batcher, too_late
 from genx_runtimes.serve.instance import Instance
 from genx_runtimes.serve.metrics import Metrics
 from genx_runtimes.serve.settings import ServeSettings
 from genx_runtimes.session import Array, warn
+from genx_runtimes.tuning import tune
+
+_Found = TypeVar("_Found")
 
 
 class ServedModel:
@@ -28,7 +35,7 @@ class ServedModel:
         bundle: that is served.
         instances: loaded and verified.
         max_batch: samples of a call at most.
-        size: bytes that loading it added to the resident set.
+        size: bytes that loading it took.
         image_size: height and width; (0, 0) of what is no image.
     """
 
@@ -49,6 +56,7 @@ class ServedModel:
         self.max_batch = max_batch
         self.bytes = size
         self.image_size = image_size
+        self._users = 0
         self._batcher = Batcher(
             instances,
             max_batch=max_batch,
@@ -56,6 +64,7 @@ class ServedModel:
             max_queue=settings.limits.queue,
             record=partial(metrics.note_call, bundle.manifest.name),
         )
+        metrics.watch_queue(bundle.manifest.name, self._batcher)
 
     @property
     def usual_steps(self) -> int:
@@ -64,9 +73,18 @@ class ServedModel:
         return sampler.steps if isinstance(sampler, DiffusionSpec) else max(self.image_size[0], 1)
 
     @property
-    def busy(self) -> bool:
-        """Whether a request is waiting for its samples."""
-        return self._batcher.busy
+    def latent_values(self) -> int:
+        """Numbers that are drawn for a sample."""
+        return sum(math.prod(getattr(p, "shape", (1,))) for p in self.manifest.priors)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep the model loaded while a request is answered."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
 
     def draw(
         self,
@@ -92,34 +110,59 @@ class ServedModel:
         """Make samples, (B, ...), joined with those of other requests; see `Batcher.submit`."""
         return await self._batcher.submit(draw, options, deadline=deadline)
 
-    def watch(self, draw: Draw, options: SamplingOptions) -> AsyncIterator[Batch]:
-        """Yield what there is after each step of the loop."""
-        return self._batcher.watch(draw, options)
+    def watch(
+        self, draw: Draw, options: SamplingOptions, *, deadline: float
+    ) -> AsyncIterator[Batch]:
+        """Yield what there is after each step of the loop; see `Batcher.watch`."""
+        return self._batcher.watch(draw, options, deadline=deadline)
 
-    async def run(self, component: str, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Run one graph; see `Instance.run`."""
-        instance = self.instances[0]
-        return await asyncio.wrap_future(instance.submit(instance.run, component, feeds))
+    async def run(
+        self, component: str, feeds: Mapping[str, Array], *, deadline: float
+    ) -> dict[str, Array]:
+        """Run one graph; see `Instance.run` and `Batcher.submit`."""
+        instance = self._choose()
+        work = instance.submit(instance.run, component, feeds)
+        return await finish_in_time(work, deadline)
 
-    async def translate(self, data: bytes, *, seed: int, max_pixels: int) -> bytes:
+    def _choose(self) -> Instance:
+        """Return the instance that has least to do."""
+        return min(self.instances, key=lambda instance: instance.pending)
+
+    async def translate(self, data: bytes, *, seed: int, max_pixels: int, deadline: float) -> bytes:
         """Return a picture's translation as a PNG.
 
         Args:
             data: a picture file.
             seed: of the model's noise, if it takes any.
             max_pixels: of the picture.
+            deadline: on the loop's clock.
 
         Raises:
             InputError: it is no picture, too large, or of the wrong mode.
         """
-        instance = self.instances[0]
-        return await asyncio.wrap_future(
-            instance.submit(instance.translate, data, seed, max_pixels)
-        )
+        instance = self._choose()
+        work = instance.submit(instance.translate, data, seed, max_pixels)
+        return await finish_in_time(work, deadline)
 
     async def close(self) -> None:
-        """Answer what is queued, then free the engines."""
+        """Free the engines after the requests that use them."""
+        while self._users:
+            await asyncio.sleep(0.01)
         await self._batcher.close()
+
+
+async def finish_in_time(work: Future[_Found], deadline: float) -> _Found:
+    """Return what an instance's thread does.
+
+    Raises:
+        DeadlineError: it has not by then, on the loop's clock; what has not begun is dropped.
+    """
+    loop = asyncio.get_running_loop()
+    queued = loop.time()
+    try:
+        return await asyncio.wait_for(asyncio.wrap_future(work), deadline - queued)
+    except asyncio.TimeoutError as err:
+        raise too_late(queued, loop.time()) from err
 
 
 async def load(bundle: Bundle, settings: ServeSettings, metrics: Metrics) -> ServedModel:
@@ -130,8 +173,16 @@ async def load(bundle: Bundle, settings: ServeSettings, metrics: Metrics) -> Ser
     """
     before = read_resident_bytes() or 0
     bounds = bundle.manifest.batch
-    wanted = min(settings.max_batch or bounds.usual, bounds.max)
-    threads = settings.threads or max(1, count_usable_cores() // settings.instances)
+    wanted = max(bounds.min, min(settings.max_batch or bounds.usual, bounds.max))
+    backend, precision, threads = settings.backend, settings.precision, settings.threads
+    if threads is None and settings.instances > 1:
+        threads = max(1, count_usable_cores() // settings.instances)
+    if backend == AUTO:
+        tuning = await asyncio.to_thread(
+            tune, bundle, batch=wanted, precision=precision, threads=threads
+        )
+        best = tuning.best
+        backend, precision, threads = best.backend, best.variant, best.threads
     instances: list[Instance] = []
     try:
         for _ in range(settings.instances):
@@ -139,8 +190,8 @@ async def load(bundle: Bundle, settings: ServeSettings, metrics: Metrics) -> Ser
                 await asyncio.to_thread(
                     Instance,
                     bundle,
-                    backend=settings.backend,
-                    precision=settings.precision,
+                    backend=backend,
+                    precision=precision,
                     threads=threads,
                     batch=wanted,
                     tell=warn,
@@ -161,7 +212,9 @@ async def load(bundle: Bundle, settings: ServeSettings, metrics: Metrics) -> Ser
         for instance in instances:
             await asyncio.to_thread(instance.close)
         raise
-    size = max((read_resident_bytes() or 0) - before, 0)
+    # Memory that was freed before is taken again without a trace in the resident set.
+    graphs = sum(ref.bytes for ref in bundle.variant(precision).graphs.values())
+    size = max((read_resident_bytes() or 0) - before, graphs)
     return ServedModel(
         bundle,
         instances,

@@ -7,6 +7,7 @@ Source: kserve/open-inference-protocol, `inference_rest.md`; Triton, "Model repo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from genx_runtimes.errors import InputError
+from genx_runtimes.errors import InputError, suggest
 from genx_runtimes.manifest import CategoricalPrior, Manifest
-from genx_runtimes.samplers.loop import SamplingOptions, join_draws
+from genx_runtimes.samplers.loop import join_draws
 from genx_runtimes.serve import wire
 from genx_runtimes.serve.answers import answer_json, endpoint, while_connected
 from genx_runtimes.serve.model import ServedModel
@@ -28,6 +29,20 @@ from genx_runtimes.version import __version__
 
 VERSION = "1"
 _EXTENSIONS = ("binary_tensor_data", "model_repository")
+# A request of more bytes is parsed in another thread.
+_LARGE = 65536
+_SETTINGS = frozenset(wire.SETTINGS)
+# What clients send of their own: where tensors go, and Triton's sequences, priorities and timeouts.
+_IGNORED = frozenset(
+    {
+        "binary_data_output",
+        "sequence_id",
+        "sequence_start",
+        "sequence_end",
+        "priority",
+        "timeout",
+    }
+)
 _ENCODING = "inference-header-content-length"
 
 
@@ -60,13 +75,19 @@ def make_routes(repository: Repository) -> list[Route]:
     async def infer(request: Request) -> Response:
         name, component = _split(repository, request)
         body = await request.body()
-        asked, inputs = read_request(body, request.headers.get(_ENCODING))
-        model = await repository.get(name)
-        if component is None:
-            work = _sample(model, inputs, repository)
+        length = request.headers.get(_ENCODING)
+        if len(body) > _LARGE:
+            asked, inputs = await asyncio.to_thread(read_request, body, length)
         else:
-            work = _run(model, component, inputs)
-        outputs = await while_connected(request, work)
+            asked, inputs = read_request(body, length)
+        model = await repository.get(name)
+        with model.in_use():
+            if component is None:
+                work = _sample(model, inputs, asked.parameters, repository)
+            else:
+                deadline = wire.find_deadline(repository.settings.limits)
+                work = _run(model, component, inputs, deadline)
+            outputs = await while_connected(request, work)
         return _answer(request.path_params["model"], asked, outputs)
 
     async def index(_: Request) -> Response:
@@ -78,7 +99,8 @@ def make_routes(repository: Repository) -> list[Route]:
                     "state": "UNAVAILABLE" if entry.reason else "READY",
                     "reason": entry.reason,
                 }
-                for name, entry in repository.entries.items()
+                for entry in repository.entries.values()
+                for name in _name_models(entry.bundle.manifest)
             ]
         )
 
@@ -108,6 +130,11 @@ def make_routes(repository: Repository) -> list[Route]:
             Route(f"{path}/infer", endpoint(infer), methods=["POST"], name="model_infer"),
         ]
     return routes
+
+
+def _name_models(manifest: Manifest) -> list[str]:
+    """Return the names that a bundle's sampler and its components have here."""
+    return [manifest.name, *(f"{manifest.name}.{c.name}" for c in manifest.components)]
 
 
 def _split(repository: Repository, request: Request) -> tuple[str, str | None]:
@@ -173,7 +200,9 @@ def _tensor(name: str, datatype: str, shape: tuple[int | str, ...]) -> dict[str,
     return {"name": name, "datatype": datatype, "shape": sizes}
 
 
-async def _run(model: ServedModel, component: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
+async def _run(
+    model: ServedModel, component: str, inputs: Mapping[str, Array], deadline: float
+) -> dict[str, Array]:
     """Run one graph on what is sent."""
     spec = model.manifest.component(component)
     sizes = {a.shape[0] for a in inputs.values() if a.ndim}
@@ -184,13 +213,19 @@ async def _run(model: ServedModel, component: str, inputs: Mapping[str, Array]) 
     for name, array in inputs.items():
         if name in known and array.dtype.kind == "U":
             raise InputError(f"input {name!r} is BYTES, expected {known[name].dtype}")
-    return await model.run(component, inputs)
+    return await model.run(component, inputs, deadline=deadline)
 
 
 async def _sample(
-    model: ServedModel, inputs: Mapping[str, Array], repository: Repository
+    model: ServedModel,
+    inputs: Mapping[str, Array],
+    parameters: Mapping[str, object],
+    repository: Repository,
 ) -> dict[str, Array]:
-    """Draw samples: `seed`, `n`, `start`, and conditions, one for all samples or one for each."""
+    """Draw samples: `seed`, `n`, `start`, and conditions, one for all samples or one for each.
+
+    Settings of the loop (steps, temperature ...) and truncation are parameters of the request.
+    """
     limits = repository.settings.limits
     seed, n, start = (
         _scalar(inputs, name, default) for name, default in (("seed", 0), ("n", 1), ("start", 0))
@@ -205,9 +240,15 @@ async def _sample(
         if array.ndim == 0 or len(array) not in (1, n):
             raise InputError(f"input {name!r} has {array.shape}, expected one value, or {n}")
         fixed[name] = array
-    wire.check_limits(wire.SampleRequest(n=n), limits)
+    unknown = sorted(set(parameters) - _SETTINGS - _IGNORED)
+    if unknown:
+        raise InputError(
+            f"there is no parameter {unknown[0]!r}", fix=suggest(unknown[0], wire.SETTINGS)
+        )
+    asked = wire.convert({"n": n, **{k: v for k, v in parameters.items() if k in _SETTINGS}})
+    wire.check_limits(asked, limits)
     each = any(len(array) > 1 for array in fixed.values())
-    options = SamplingOptions()
+    options = asked.options
     draws = []
     for first in range(n) if each else (0,):
         conditions = {name: _value(a[min(first, len(a) - 1)]) for name, a in fixed.items()}
@@ -217,13 +258,12 @@ async def _sample(
                 seed=seed,
                 start=start + first,
                 conditions=conditions,
-                truncation=None,
+                truncation=asked.truncation,
                 options=options,
             )
         )
     drawn = join_draws(draws)
-    output = await model.sample(drawn, options, deadline=wire.find_deadline(limits))
-    batch = wire.wrap(model, drawn, output)
+    batch = await wire.make(model, drawn, asked, limits, conditioned=bool(fixed))
     if batch.spec.kind == "text":
         return {batch.spec.name: np.asarray(batch.texts(), dtype=np.str_)}
     found = {batch.spec.name: batch.output}

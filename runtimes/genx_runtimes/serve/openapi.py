@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 
-from genx_runtimes.serve.openai import CompletionRequest, ImageRequest, SpeechRequest
+from genx_runtimes.serve.completions import CompletionRequest
+from genx_runtimes.serve.images import ImageRequest
 from genx_runtimes.serve.repository import Repository
+from genx_runtimes.serve.speech import SpeechRequest
 from genx_runtimes.serve.tensors import InferRequest
 from genx_runtimes.serve.wire import SampleRequest
 from genx_runtimes.version import __version__
@@ -41,6 +43,7 @@ _ERROR: dict[str, Any] = {
 _REFUSALS = {
     "400": "The request is wrong; the message says how.",
     "401": "The key is missing or wrong.",
+    "403": "The page of another site sent it.",
     "404": "There is no such model.",
     "413": "The body is too large.",
     "429": "The queue is full; Retry-After says when to come again.",

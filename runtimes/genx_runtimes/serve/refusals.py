@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from genx_runtimes.errors import BackendError, BundleError, GenxError, InputError
+from genx_runtimes.errors import (
+    BackendError,
+    BackendUnavailableError,
+    BundleError,
+    GenxError,
+    InputError,
+)
 
 
 class RefusalError(GenxError):
@@ -25,6 +31,12 @@ class UnauthorisedError(RefusalError):
     """The key is missing or wrong."""
 
     status = 401
+
+
+class ForbiddenError(RefusalError):
+    """Another site's page sends it."""
+
+    status = 403
 
 
 class TooLargeError(RefusalError):
@@ -57,7 +69,7 @@ def find_status(err: Exception) -> int:
         return err.status
     if isinstance(err, InputError):
         return 400
-    return 503 if isinstance(err, BundleError) else 500
+    return 503 if isinstance(err, (BundleError, BackendUnavailableError)) else 500
 
 
 def explain(err: Exception) -> str:

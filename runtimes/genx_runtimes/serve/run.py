@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import logging
+import math
+import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from types import FrameType
 
 import msgspec
 import uvicorn
 
 from genx_runtimes.bundle import Bundle
+from genx_runtimes.errors import InputError
 from genx_runtimes.serve.app import make_app
+from genx_runtimes.serve.repository import Repository
 from genx_runtimes.serve.settings import ServeSettings
 
+_LEAVE_S = 0.5
 _FIELDS = ("request_id", "method", "path", "status", "ms", "model")
 
 
@@ -41,8 +48,12 @@ def run_server(
     host: str,
     port: int,
     started: Callable[[str], None],
-) -> bool:
-    """Serve until SIGTERM or SIGINT, then answer what was accepted and end.
+) -> None:
+    """Serve until SIGTERM or SIGINT, answer what was accepted, and let the signal end the process.
+
+    After SIGTERM the server is not ready any more, and for half a second more each answer closes
+    its connection, so that no client sends on one that is about to be closed. SIGINT is a person
+    who waits: the port is closed at once.
 
     Args:
         bundles: opened.
@@ -51,41 +62,73 @@ def run_server(
         port: 0 takes a free one.
         started: told the address once the port is open.
 
-    Returns:
-        whether it listened at all.
+    Raises:
+        InputError: the address cannot be listened at, or two bundles have the same name.
+        KeyboardInterrupt: the end after SIGINT.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    log = logging.getLogger("genx")
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
+    for name, level in (("genx", logging.INFO), ("uvicorn", logging.WARNING)):
+        log = logging.getLogger(name)
+        log.addHandler(handler)
+        log.setLevel(level)
     app = make_app(bundles, settings)
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         log_config=None,
         access_log=False,
         server_header=False,
         lifespan="on",
-        timeout_graceful_shutdown=int(settings.limits.seconds) + 5,
+        timeout_graceful_shutdown=math.ceil(settings.limits.seconds) + 5,
     )
-    server = _Server(config, started)
-    server.run()
-    return server.started
+    with _listen(host, port) as listener:
+        address, number = listener.getsockname()[:2]
+        shown = f"[{address}]" if ":" in address else address
+        _Server(
+            config,
+            app.state.repository,
+            started=lambda: started(f"http://{shown}:{number}"),
+        ).run([listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as err:
+        raise InputError(
+            f"cannot listen at {host}, port {port}: {err.strerror or err}",
+            fix="choose others with --host and --port; port 0 takes a free one",
+        ) from err
 
 
 class _Server(uvicorn.Server):
-    """Tells its address when it can be asked."""
+    """Tells when it can be asked, and lets clients leave before it ends."""
 
-    def __init__(self, config: uvicorn.Config, told: Callable[[str], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, repository: Repository, *, started: Callable[[], None]
+    ) -> None:
         super().__init__(config)
-        self._told = told
+        self._repository, self._tell = repository, started
+        self._ending_at: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the port."""
         await super().startup(sockets)
         if self.started:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            shown = f"[{host}]" if ":" in host else host
-            self._told(f"http://{shown}:{port}")
+            self._tell()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end; a second signal ends sooner."""
+        if sig == signal.SIGTERM and not self._repository.draining:
+            self._captured_signals.append(sig)
+            self._ending_at = time.monotonic() + _LEAVE_S
+        else:
+            super().handle_exit(sig, frame)
+        self._repository.draining = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether to close the port."""
+        if self._ending_at is not None and time.monotonic() >= self._ending_at:
+            self.should_exit = True
+        return await super().on_tick(counter)

@@ -6,9 +6,9 @@ tells what a page or a client needs to offer the right controls.
 
 from __future__ import annotations
 
-import asyncio
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack
 
 import msgspec
 import numpy as np
@@ -26,11 +26,11 @@ from genx_runtimes.samplers.loop import Draw
 from genx_runtimes.sampling_specs import TranslateSpec
 from genx_runtimes.serve import wire
 from genx_runtimes.serve.answers import (
-    answer_error,
+    EventStream,
     answer_json,
     endpoint,
     event,
-    stream_events,
+    event_of_error,
     while_connected,
 )
 from genx_runtimes.serve.model import ServedModel
@@ -40,6 +40,7 @@ from genx_runtimes.serve.wire import SampleRequest, choose_seed
 
 FORMATS: dict[OutputKind, tuple[str, ...]] = {"image": ("png", "npy", "json")}
 _OTHERS = ("json", "npy")
+_DIGITS = 20
 
 
 def make_routes(repository: Repository) -> list[Route]:
@@ -48,36 +49,40 @@ def make_routes(repository: Repository) -> list[Route]:
 
     async def sample(request: Request) -> Response:
         asked = wire.decode(await request.body(), SampleRequest)
-        model = await pick(repository, asked.model)
-        kind = model.manifest.output.kind
-        formats = FORMATS.get(kind, _OTHERS)
-        form = asked.format or formats[0]
-        if form not in formats:
-            raise InputError(f"format is {form!r}, {kind} comes as {', '.join(formats)}")
-        seed = choose_seed(asked.seed)
-        if asked.stream:
-            wire.check_limits(asked, limits)
-            if asked.n > model.max_batch:
-                raise InputError(f"n is {asked.n}, a stream makes {model.max_batch} at most")
-            return stream_events(
-                _stream(request, model, wire.draw(model, asked, seed), asked, seed)
+        with ExitStack() as held:
+            model = await pick(repository, asked.model, held)
+            kind = model.manifest.output.kind
+            formats = FORMATS.get(kind, _OTHERS)
+            form = asked.format or formats[0]
+            if form not in formats:
+                raise InputError(f"format is {form!r}, {kind} comes as {', '.join(formats)}")
+            seed = choose_seed(asked.seed)
+            if asked.stream:
+                wire.check_stream(model, asked, limits)
+                deadline = wire.find_deadline(limits)
+                drawn = wire.draw(model, asked, seed)
+                return EventStream(_stream(model, drawn, asked, seed, deadline), held.pop_all())
+            batch = await while_connected(request, wire.sample(model, asked, seed, limits))
+            return await wire.elsewhere(
+                batch, _answer, batch, form, model.manifest.name, seed, asked.start
             )
-        batch = await while_connected(request, wire.sample(model, asked, seed, limits))
-        return _answer(batch, form, model.manifest.name, seed, asked.start)
 
     async def translate(request: Request) -> Response:
         query = request.query_params
-        model = await pick(repository, query.get("model"))
-        if not isinstance(model.manifest.sampler, TranslateSpec):
-            raise InputError(f"model {model.manifest.name!r} does not translate pictures")
         text = query.get("seed", "0")
-        if not text.isdecimal():
-            raise InputError(f"seed is {text!r}, expected 0 to 2^64 - 1")
+        if not text.isdecimal() or len(text) > _DIGITS:
+            raise InputError(f"seed is {text[:99]!r}, expected 0 to 2^64 - 1")
+        seed = int(text)
         body = await request.body()
-        picture = await while_connected(
-            request, model.translate(body, seed=int(text), max_pixels=limits.pixels)
-        )
-        return Response(picture, media_type="image/png", headers={"x-genx-seed": text})
+        with ExitStack() as held:
+            model = await pick(repository, query.get("model"), held)
+            if not isinstance(model.manifest.sampler, TranslateSpec):
+                raise InputError(f"model {model.manifest.name!r} does not translate pictures")
+            work = model.translate(
+                body, seed=seed, max_pixels=limits.pixels, deadline=wire.find_deadline(limits)
+            )
+            picture = await while_connected(request, work)
+        return Response(picture, media_type="image/png", headers={"x-genx-seed": str(seed)})
 
     async def contract(request: Request) -> Response:
         entry = repository.find(request.path_params["model"])
@@ -130,25 +135,22 @@ def _answer(batch: Batch, form: str, name: str, seed: int, start: int) -> Respon
             "seed": seed,
             "start": start,
             "kind": batch.spec.kind,
-            "samples": wire.to_items(batch),
+            "samples": wire.list_items(batch),
         },
         headers=headers,
     )
 
 
 async def _stream(
-    request: Request, model: ServedModel, drawn: Draw, asked: SampleRequest, seed: int
-) -> AsyncIterator[bytes]:
+    model: ServedModel, drawn: Draw, asked: SampleRequest, seed: int, deadline: float
+) -> AsyncGenerator[bytes]:
     """Yield an event for each step with all samples as they are then."""
     step = 0
     try:
-        async for batch in model.watch(drawn, asked.options):
+        async for batch in model.watch(drawn, asked.options, deadline=deadline):
             step += 1
-            items = await asyncio.to_thread(wire.to_items, batch)
+            items = await wire.to_items(batch)
             yield event({"step": step, "seed": seed, "samples": items}, "step")
-            if await request.is_disconnected():
-                return
+        yield event({"steps": step, "seed": seed}, "done")
     except Exception as err:
-        yield event(bytes(answer_error(request.url.path, err).body).decode(), "error")
-        return
-    yield event({"steps": step, "seed": seed}, "done")
+        yield event_of_error("/v1/sample", err, "error")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
-from genx_runtimes.errors import InputError
+from genx_runtimes.errors import InputError, suggest
 
 _MIN_KEY = 16
 
@@ -73,6 +76,29 @@ class ServeSettings:
             raise InputError(
                 f"max-queue-delay is {self.max_queue_delay_s * 1e3:g} ms, expected 0 to 10000"
             )
+
+
+def read_limits(texts: Sequence[str]) -> Limits:
+    """Return the limits that `NAME=VALUE` texts change.
+
+    Raises:
+        InputError: there is no such limit, or the value is no positive number.
+    """
+    known = {f.name: f.default for f in fields(Limits)}
+    given: dict[str, Any] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in known:
+            raise InputError(f"there is no limit {name!r}", fix=suggest(name, known))
+        whole = isinstance(known[name], int)
+        try:
+            given[name] = int(value) if whole else float(value)
+        except ValueError:
+            given[name] = 0
+        if not 0 < given[name] < math.inf:
+            kind = "a whole number" if whole else "a number"
+            raise InputError(f"limit {name} is {value!r}, expected {kind} above 0")
+    return Limits(**given)
 
 
 def read_api_keys(path: Path) -> tuple[str, ...]:

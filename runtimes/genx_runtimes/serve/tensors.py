@@ -30,6 +30,7 @@ _DTYPES: dict[str, str] = {
     "FP32": "<f4",
     "FP64": "<f8",
 }
+_MAX_AXES, _MAX_SIZE, _DIGITS = 16, 2**28, 20
 _NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
 
 
@@ -76,22 +77,24 @@ def read_request(body: bytes, json_length: str | None) -> tuple[InferRequest, di
     """
     length = len(body)
     if json_length is not None:
-        if not json_length.isascii() or not json_length.isdecimal() or int(json_length) > length:
+        known = json_length.isascii() and json_length.isdecimal() and len(json_length) < _DIGITS
+        if not known or int(json_length) > length:
             raise InputError(
-                f"Inference-Header-Content-Length is {json_length!r}, the body has {length} bytes"
+                f"Inference-Header-Content-Length is {json_length[:_DIGITS]!r}, the body has "
+                f"{length} bytes"
             )
         length = int(json_length)
     try:
         request = msgspec.json.decode(body[:length], type=InferRequest)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as err:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as err:
         raise InputError(f"the body is no inference request: {err}") from err
     raw = memoryview(body)[length:]
     arrays: dict[str, Array] = {}
     for tensor in request.inputs:
         if tensor.name in arrays:
             raise InputError(f"input {tensor.name!r} is given twice")
-        if any(size < 0 for size in tensor.shape) or _count(tensor.shape) > 2**28:
-            raise InputError(f"input {tensor.name!r} has the shape {list(tensor.shape)}")
+        if len(tensor.shape) > _MAX_AXES or not all(0 <= s < _MAX_SIZE for s in tensor.shape):
+            raise InputError(f"input {tensor.name!r} has a shape that no input has")
         size = tensor.parameters.get("binary_data_size")
         if size is None:
             arrays[tensor.name] = _from_json(tensor)
@@ -136,7 +139,15 @@ def write_answer(
             tensor["parameters"] = {"binary_data_size": len(raw[-1])}
         else:
             if array.dtype == np.float16:
-                raise InputError(f"output {output.name!r} is FP16, which JSON does not hold")
+                raise InputError(
+                    f"output {output.name!r} is FP16, which JSON does not hold",
+                    fix="ask for binary_data",
+                )
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise InputError(
+                    f"output {output.name!r} has NaN or infinity, which JSON does not hold",
+                    fix="ask for binary_data",
+                )
             tensor["data"] = array.reshape(-1).tolist()
         tensors.append(tensor)
     text = msgspec.json.encode({**head, "outputs": tensors})
@@ -160,8 +171,9 @@ def _from_json(tensor: InputTensor) -> Array:
     if not all(isinstance(v, kinds) and (isinstance(v, bool) == (dtype.kind == "b")) for v in flat):
         raise InputError(f"input {tensor.name!r} holds what is no {tensor.datatype}")
     try:
-        return _shape(tensor, np.asarray(flat, dtype=dtype))
-    except OverflowError as err:
+        with np.errstate(over="raise"):
+            return _shape(tensor, np.asarray(flat, dtype=dtype))
+    except (OverflowError, FloatingPointError) as err:
         raise InputError(f"input {tensor.name!r} holds what is no {tensor.datatype}") from err
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
-from genx_runtimes.errors import InputError
+from genx_runtimes.errors import InputError, NonFiniteError
 from genx_runtimes.png import encode_png
 from genx_runtimes.sampler import Batch
 from genx_runtimes.samplers.loop import Draw, SamplingOptions
@@ -19,7 +20,10 @@ from genx_runtimes.serve.model import ServedModel
 from genx_runtimes.serve.settings import Limits
 from genx_runtimes.session import Array
 
+_Found = TypeVar("_Found")
 _Request = TypeVar("_Request")
+Conditions = dict[str, int | float | str | list[float]]
+_MANY = 65536
 
 
 class SampleRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,7 +53,7 @@ class SampleRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     n: int = 1
     seed: int | None = None
     start: int = 0
-    conditions: dict[str, int | float | str | list[float]] = {}
+    conditions: Conditions = {}
     truncation: float | None = None
     interpolate: tuple[int, int] | None = None
     steps: int | None = None
@@ -78,6 +82,10 @@ class SampleRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         )
 
 
+# What is asked of the loop, and of the latents.
+SETTINGS = (*SamplingOptions.__dataclass_fields__, "truncation")
+
+
 def decode(data: bytes, kind: type[_Request]) -> _Request:
     """Parse a request's JSON.
 
@@ -86,13 +94,25 @@ def decode(data: bytes, kind: type[_Request]) -> _Request:
     """
     try:
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as err:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as err:
         raise InputError(f"the body is not what is expected: {err}") from err
+
+
+def convert(fields: dict[str, object]) -> SampleRequest:
+    """Return a request of fields that came in another way.
+
+    Raises:
+        InputError: one is not what is expected.
+    """
+    try:
+        return msgspec.convert(fields, SampleRequest)
+    except msgspec.ValidationError as err:
+        raise InputError(f"a parameter is not what is expected: {err}") from err
 
 
 def check_limits(request: SampleRequest, limits: Limits) -> None:
     """Raise InputError where a request asks for more than it may."""
-    for name, value, most in (
+    for name, value, most in (  # what is below 1 is refused by the loop itself
         ("n", request.n, limits.n),
         ("steps", request.steps or 1, limits.steps),
         ("length", request.length or 1, limits.length),
@@ -135,11 +155,42 @@ def draw(model: ServedModel, request: SampleRequest, seed: int) -> Draw:
 
 
 async def sample(model: ServedModel, request: SampleRequest, seed: int, limits: Limits) -> Batch:
-    """Answer a request, joined with others."""
+    """Answer a request, joined with others.
+
+    Raises:
+        InputError: an argument is wrong.
+    """
     check_limits(request, limits)
-    drawn = draw(model, request, seed)
-    output = await model.sample(drawn, request.options, deadline=find_deadline(limits))
+    # Many or large latents would hold up the other requests.
+    if request.n * model.latent_values > _MANY:
+        drawn = await asyncio.to_thread(draw, model, request, seed)
+    else:
+        drawn = draw(model, request, seed)
+    return await make(model, drawn, request, limits, conditioned=bool(request.conditions))
+
+
+async def make(
+    model: ServedModel, drawn: Draw, request: SampleRequest, limits: Limits, *, conditioned: bool
+) -> Batch:
+    """Make the samples of a draw, joined with others.
+
+    Raises:
+        InputError: conditions, where there are any, drive the model to NaN or infinity.
+    """
+    try:
+        output = await model.sample(drawn, request.options, deadline=find_deadline(limits))
+    except NonFiniteError as err:
+        if conditioned:
+            raise InputError("these conditions drive the model to NaN or infinity") from err
+        raise
     return wrap(model, drawn, output)
+
+
+def check_stream(model: ServedModel, request: SampleRequest, limits: Limits) -> None:
+    """Raise InputError where a request asks for more than it may, or than a call holds."""
+    check_limits(request, limits)
+    if request.n > model.max_batch:
+        raise InputError(f"n is {request.n}, a stream makes {model.max_batch} at most")
 
 
 def find_deadline(limits: Limits) -> float:
@@ -159,8 +210,20 @@ def wrap(model: ServedModel, drawn: Draw, output: Array) -> Batch:
     )
 
 
-def to_items(batch: Batch) -> list[Any]:
+async def to_items(batch: Batch) -> list[Any]:
     """Return each sample as JSON can hold it: a PNG in base64, a text, or nested numbers."""
+    return await elsewhere(batch, list_items, batch)
+
+
+async def elsewhere(batch: Batch, work: Callable[..., _Found], *args: object) -> _Found:
+    """Return what `work` does with a batch; in another thread if that would hold others up."""
+    if batch.output.size > _MANY:
+        return await asyncio.to_thread(work, *args)
+    return work(*args)
+
+
+def list_items(batch: Batch) -> list[Any]:
+    """Return what `to_items` does, in this thread."""
     if batch.spec.kind == "image":
         return [to_base64(encode_png(image)) for image in batch.images()]
     if batch.spec.kind == "text":

@@ -27,7 +27,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         float, typer.Option(help="How long a sample may wait for others to share its call.")
     ] = 5.0,
     max_memory: Annotated[
-        int | None,
+        float | None,
         typer.Option(metavar="MB", help="Of all bundles; the least used one is unloaded."),
     ] = None,
     limit: Annotated[
@@ -68,7 +68,7 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         instances=instances,
         max_batch=max_batch,
         max_queue_delay_s=max_queue_delay_ms / 1e3,
-        memory_bytes=None if max_memory is None else max_memory * 10**6,
+        memory_bytes=None if max_memory is None else int(max_memory * 1e6),
         api_keys=keys,
         limits=read_limits(limit or []),
     )

@@ -90,6 +90,7 @@ def make_app(bundles: Sequence[Bundle], settings: ServeSettings) -> Starlette:
         exception_handlers={404: refuse, 405: refuse},
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False
     app.state.repository = repository
     app.state.metrics = metrics
     return app

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from genx_runtimes.errors import InputError, suggest
+from genx_runtimes.errors import BackendError, InputError, suggest
 from genx_runtimes.manifest import CategoricalPrior, Manifest
 from genx_runtimes.samplers.loop import join_draws
 from genx_runtimes.serve import wire
@@ -213,7 +213,13 @@ async def _run(
     for name, array in inputs.items():
         if name in known and array.dtype.kind == "U":
             raise InputError(f"input {name!r} is BYTES, expected {known[name].dtype}")
-    return await model.run(component, inputs, deadline=deadline)
+    try:
+        return await model.run(component, inputs, deadline=deadline)
+    except BackendError as err:
+        # The graph has drawn its golden samples: an index of the client's may be out of range.
+        if any(array.dtype.kind in "iu" for array in inputs.values()):
+            raise InputError(f"{component!r} does not run on these inputs: {err}") from err
+        raise
 
 
 async def _sample(

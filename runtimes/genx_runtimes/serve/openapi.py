@@ -119,13 +119,9 @@ def describe_api(repository: Repository) -> dict[str, object]:
             (_JSON, "application/octet-stream"),
             model=name,
         ),
-        "/v2/repository/index": {
-            "post": {
-                "summary": "List models and their state",
-                "operationId": "repository_index",
-                "responses": _responses(_JSON),
-            }
-        },
+        "/v2/repository/index": _act("List models and their state", "repository_index"),
+        "/v2/repository/models/{model}/load": _act("Load a model again", "repository_load", name),
+        "/v2/repository/models/{model}/unload": _act("Free a model", "repository_unload", name),
         "/metrics": {
             "get": {
                 "summary": "Prometheus metrics",
@@ -134,6 +130,16 @@ def describe_api(repository: Repository) -> dict[str, object]:
             }
         },
     }
+    for path in ("/v2/models/{model}", "/v2/models/{model}/ready", "/v2/models/{model}/infer"):
+        versioned = path.replace("{model}", "{model}/versions/{version}")
+        paths[versioned] = {
+            method: {
+                **operation,
+                "operationId": f"{operation['operationId']}_version",
+                "parameters": [*operation["parameters"], _path("version", "1")],
+            }
+            for method, operation in paths[path].items()
+        }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -170,8 +176,12 @@ def _post(
         "responses": _responses(*media),
     }
     if model is not None:
-        operation["parameters"] = [_path(model)]
+        operation["parameters"] = [_path("model", model)]
     return {"post": operation}
+
+
+def _act(summary: str, name: str, model: str | None = None) -> dict[str, Any]:
+    return {"post": _get(summary, name, model)["get"]}
 
 
 def _get(summary: str, name: str, model: str | None = None) -> dict[str, Any]:
@@ -181,12 +191,12 @@ def _get(summary: str, name: str, model: str | None = None) -> dict[str, Any]:
         "responses": _responses(_JSON),
     }
     if model is not None:
-        operation["parameters"] = [_path(model)]
+        operation["parameters"] = [_path("model", model)]
     return {"get": operation}
 
 
 def _responses(*media: str) -> dict[str, Any]:
-    schemas = {_JSON: {}, _EVENTS: {"type": "string"}, "text/plain": {"type": "string"}}
+    schemas = {_JSON: {}, _EVENTS: {}, "text/plain": {"type": "string"}}
     found = {kind: {"schema": schemas.get(kind, _BYTES)} for kind in media}
     refusal = {_JSON: {"schema": {"$ref": _REF.format(name="Error")}}}
     return {
@@ -195,9 +205,9 @@ def _responses(*media: str) -> dict[str, Any]:
     }
 
 
-def _path(example: str) -> dict[str, Any]:
+def _path(name: str, example: str) -> dict[str, Any]:
     return {
-        "name": "model",
+        "name": name,
         "in": "path",
         "required": True,
         "schema": {"type": "string"},

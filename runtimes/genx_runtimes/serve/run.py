@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import signal
 import socket
 import sys
@@ -96,8 +97,10 @@ def _listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as err:
+        known = err.errno is not None and err.errno > 0  # names that are not found have others
+        reason = os.strerror(err.errno) if known else err.strerror
         raise InputError(
-            f"cannot listen at {host}, port {port}: {err.strerror or err}",
+            f"cannot listen at {host}, port {port}: {reason}",
             fix="choose others with --host and --port; port 0 takes a free one",
         ) from err
 

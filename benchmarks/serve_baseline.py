@@ -2,8 +2,9 @@
 
     python benchmarks/serve_baseline.py GENERATOR.onnx PORT
 
-FastAPI, a plain `def` endpoint, onnxruntime with its own settings, Pillow; JSON in, PNG out. FastAPI
-runs such endpoints in its threads, so that requests overlap. `benchmarks/serve.py` compares with it.
+FastAPI, a plain `def` endpoint, onnxruntime with its own settings, Pillow; JSON in, PNG out.
+FastAPI runs such endpoints in its threads, so that requests overlap. `benchmarks/serve.py` compares
+with it.
 """
 
 from __future__ import annotations

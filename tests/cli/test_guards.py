@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import ROOT, Run, finish, start
 
+from genx_cli import extras
 from genx_runtimes.version import __version__
 
-HEAVY = ("numpy", "PIL", "msgspec", "onnxruntime", "onnx", "torch", "genx_export")
-COMMANDS = ("export", "verify", "sample", "inspect", "bench", "doctor")
+HEAVY = ("numpy", "PIL", "msgspec", "onnxruntime", "onnx", "torch", "genx_export", "uvicorn")
+COMMANDS = ("export", "verify", "sample", "inspect", "bench", "doctor", "serve")
 
 
 def test_version_and_help(genx: Run) -> None:
@@ -38,6 +39,16 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "LOADED []"
+
+
+def test_serving_without_its_packages_names_the_extra(
+    genx: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = extras.find_spec
+    monkeypatch.setattr(extras, "find_spec", lambda n: None if n == "starlette" else known(n))
+    done = genx("serve", tiny)
+    assert done.code == 1
+    assert done.err == "error: genx serve needs starlette; pip install 'genx[serve]'\n"
 
 
 def test_the_module_can_be_run_with_warnings_as_errors(tiny: Path, tmp_path: Path) -> None:

@@ -16,18 +16,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from genx_runtimes.errors import BackendError, InputError, suggest
-from genx_runtimes.manifest import CategoricalPrior, Manifest
 from genx_runtimes.samplers.loop import join_draws
 from genx_runtimes.serve import wire
 from genx_runtimes.serve.answers import answer_json, endpoint, while_connected
 from genx_runtimes.serve.model import ServedModel
+from genx_runtimes.serve.oip_models import VERSION, describe_model_tensors, name_models
 from genx_runtimes.serve.refusals import NotFoundError, StoppingError
 from genx_runtimes.serve.repository import Repository
-from genx_runtimes.serve.tensors import InferRequest, name_datatype, read_request, write_answer
+from genx_runtimes.serve.tensors import InferRequest, read_request, write_answer
 from genx_runtimes.session import Array
 from genx_runtimes.version import __version__
 
-VERSION = "1"
 _EXTENSIONS = ("binary_tensor_data", "model_repository")
 # A request of more bytes is parsed in another thread.
 _LARGE = 65536
@@ -63,7 +62,7 @@ def make_routes(repository: Repository) -> list[Route]:
     async def describe_model(request: Request) -> Response:
         name, component = _split(repository, request)
         manifest = repository.find(name).bundle.manifest
-        return answer_json(_describe(manifest, component))
+        return answer_json(describe_model_tensors(manifest, component))
 
     async def model_ready(request: Request) -> Response:
         name, _ = _split(repository, request)
@@ -100,7 +99,7 @@ def make_routes(repository: Repository) -> list[Route]:
                     "reason": entry.reason,
                 }
                 for entry in repository.entries.values()
-                for name in _name_models(entry.bundle.manifest)
+                for name in name_models(entry.bundle.manifest)
             ]
         )
 
@@ -132,11 +131,6 @@ def make_routes(repository: Repository) -> list[Route]:
     return routes
 
 
-def _name_models(manifest: Manifest) -> list[str]:
-    """Return the names that a bundle's sampler and its components have here."""
-    return [manifest.name, *(f"{manifest.name}.{c.name}" for c in manifest.components)]
-
-
 def _split(repository: Repository, request: Request) -> tuple[str, str | None]:
     """Return the bundle and the component that a request names; None is the sampler.
 
@@ -155,49 +149,6 @@ def _split(repository: Repository, request: Request) -> tuple[str, str | None]:
         return name, component
     repository.find(full)
     raise NotFoundError(f"unknown model {full!r}")
-
-
-def _describe(manifest: Manifest, component: str | None) -> dict[str, object]:
-    if component is not None:
-        spec = manifest.component(component)
-        name = f"{manifest.name}.{component}"
-        inputs = [_tensor(t.name, name_datatype(t.dtype), t.shape) for t in spec.inputs]
-        outputs = [_tensor(t.name, name_datatype(t.dtype), t.shape) for t in spec.outputs]
-    else:
-        name = manifest.name
-        inputs = [_tensor("seed", "UINT64", (1,)), _tensor("n", "INT64", (1,))]
-        inputs.append(_tensor("start", "UINT64", (1,)))
-        for prior in manifest.priors:
-            if isinstance(prior, CategoricalPrior):
-                inputs.append(_tensor(prior.name, "INT64", ("n",)))
-            else:
-                inputs.append(_tensor(prior.name, "FP32", ("n", *prior.shape)))
-        outputs = [_output(manifest)]
-        if manifest.output.kind == "image":
-            outputs.append(_tensor("pixels", "UINT8", (-1, -1, -1, -1)))
-    return {
-        "name": name,
-        "versions": [VERSION],
-        "platform": "genx_bundle",
-        "inputs": inputs,
-        "outputs": outputs,
-    }
-
-
-def _output(manifest: Manifest) -> dict[str, object]:
-    name = manifest.output.name
-    if manifest.output.kind == "text":
-        return _tensor(name, "BYTES", (-1,))
-    for component in manifest.components:
-        for spec in component.outputs:
-            if spec.name == name:
-                return _tensor(name, name_datatype(spec.dtype), spec.shape)
-    return _tensor(name, "FP32", (-1,))
-
-
-def _tensor(name: str, datatype: str, shape: tuple[int | str, ...]) -> dict[str, object]:
-    sizes = [size if isinstance(size, int) else -1 for size in shape]
-    return {"name": name, "datatype": datatype, "shape": sizes}
 
 
 async def _run(

@@ -79,6 +79,7 @@ def run_server(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         lifespan="on",
         timeout_graceful_shutdown=math.ceil(settings.limits.seconds) + 5,
     )
@@ -97,8 +98,8 @@ def _listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as err:
-        known = err.errno is not None and err.errno > 0  # names that are not found have others
-        reason = os.strerror(err.errno) if known else err.strerror
+        number = err.errno or 0
+        reason = os.strerror(number) if number > 0 else err.strerror  # below 0: of getaddrinfo
         raise InputError(
             f"cannot listen at {host}, port {port}: {reason}",
             fix="choose others with --host and --port; port 0 takes a free one",

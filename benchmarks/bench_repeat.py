@@ -3,8 +3,9 @@
     python benchmarks/bench_repeat.py
 
 Five runs in a row of the ratio between two engines on the DCGAN sample; then one with a background
-load on one core, which must be called noisy. Exit code 1 if a bar is missed. Needs the extra
-`openvino`.
+load on one core, which must be called noisy. One engine thread unless said otherwise: of
+two, the speed flips from process to process on a shared machine, and `genx bench` calls such rows
+unstable. Exit code 1 if a bar is missed. Needs the extra `openvino`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=10.0, help="timed, of each row")
+    parser.add_argument("--threads", type=int, default=1, help="of each engine")
+    parser.add_argument("--rounds", type=int, default=6, help="in which the engines take turns")
     args = parser.parse_args()
     genx = str(Path(sys.executable).with_name("genx"))
     with tempfile.TemporaryDirectory() as folder:
@@ -34,6 +37,7 @@ def main() -> int:
         subprocess.run([genx, "export", str(MODEL), "-o", bundle, "-q"], check=True)
         command = [genx, "bench", bundle, "--batch", str(args.batch), "--json", "-"]
         command += ["--min-duration", str(args.seconds), "--backend", ",".join(ENGINES)]
+        command += ["--threads", str(args.threads), "--rounds", str(args.rounds)]
         ratios = []
         for run in range(args.runs):
             report = measure(command)

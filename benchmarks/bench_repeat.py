@@ -2,7 +2,8 @@
 
     python benchmarks/bench_repeat.py
 
-Five runs in a row of the ratio between two engines on the DCGAN sample; then one with a background
+Five runs in a row of the ratio between two engines on the DCGAN sample, the median over rounds in
+which they ran next to one another; then one with a background
 load on one core, which must be called noisy. One engine thread unless said otherwise: of
 two, the speed flips from process to process on a shared machine, and `genx bench` calls such rows
 unstable. Exit code 1 if a bar is missed. Needs the extra `openvino`.
@@ -41,8 +42,9 @@ def main() -> int:
         ratios = []
         for run in range(args.runs):
             report = measure(command)
-            p50 = {row["backend"]: row["latency"]["p50_ms"] for row in report["rows"]}
-            ratios.append(p50[ENGINES[0]] / p50[ENGINES[1]])
+            p50s = {row["backend"]: row["round_p50_ms"] for row in report["rows"]}
+            pairs = zip(*(p50s[name] for name in ENGINES), strict=True)
+            ratios.append(statistics.median(a / b for a, b in pairs))
             verdicts = ", ".join(row["verdict"] for row in report["rows"])
             print(f"  run {run + 1}: {ENGINES[0]} / {ENGINES[1]} = {ratios[-1]:.4f}  ({verdicts})")
         load = subprocess.Popen([sys.executable, "-c", "while True: pass"])

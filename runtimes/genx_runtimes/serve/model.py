@@ -23,7 +23,7 @@ from genx_runtimes.serve.instance import Instance
 from genx_runtimes.serve.metrics import Metrics
 from genx_runtimes.serve.settings import ServeSettings
 from genx_runtimes.session import Array, warn
-from genx_runtimes.tuning import tune
+from genx_runtimes.tuning import settle
 
 _Found = TypeVar("_Found")
 
@@ -179,7 +179,7 @@ async def load(bundle: Bundle, settings: ServeSettings, metrics: Metrics) -> Ser
         threads = max(1, count_usable_cores() // settings.instances)
     if backend == AUTO:
         tuning = await asyncio.to_thread(
-            tune, bundle, batch=wanted, precision=precision, threads=threads
+            settle, bundle, batch=wanted, precision=precision, threads=threads
         )
         best = tuning.best
         backend, precision, threads = best.backend, best.variant, best.threads

@@ -3,10 +3,10 @@
     python benchmarks/bench_repeat.py
 
 Five runs in a row of the ratio between two engines on the DCGAN sample, the median over rounds in
-which they ran next to one another; then one with a background
-load on one core, which must be called noisy. One engine thread unless said otherwise: of
-two, the speed flips from process to process on a shared machine, and `genx bench` calls such rows
-unstable. Exit code 1 if a bar is missed. Needs the extra `openvino`.
+which they ran next to one another; then one with a background load on one core, which must be
+called noisy. One engine thread unless said otherwise: of two, the speed flips from process to
+process on a shared machine, and `genx bench` calls such rows unstable. Exit code 1 if a bar is
+missed. Needs the extra `openvino`.
 """
 
 from __future__ import annotations

@@ -33,7 +33,10 @@ def tell_tuning(sink: Sink, tuning: Tuning) -> None:
             "other programs used the machine meanwhile; tune again on a quiet one with --again"
         )
     if tuning.complete and not tuning.in_time:
-        sink.warn("the budget was spent before all was tried; a longer --budget may find more")
+        sink.warn(
+            "the budget was spent before all was tried; --again with a longer --budget may find "
+            "more"
+        )
 
 
 def suggest_next(bundle: Path, manifest: Manifest, tunings: Sequence[Tuning]) -> str:

@@ -22,6 +22,8 @@ Pixels = NDArray[np.uint8]
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 CHANNELS = (1, 3, 4)  # that a picture is read as: grey, RGB, RGBA
+# Pillow's names of them. Of others, some are run by programs that are not to see a stranger's file.
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 # Formats whose further frames are previews of the first one, not an animation.
 _PREVIEWS = ("MPO",)
 _MODES = {"1": "L", "L": "L", "LA": "LA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA"}
@@ -136,7 +138,7 @@ def _load(source: Path | BinaryIO, max_pixels: int | None) -> tuple[Image.Image,
         with warnings.catch_warnings():
             # Half of what is refused as a bomb: large, and no harm.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(source) as opened:
+            with Image.open(source, formats=_FORMATS) as opened:
                 _check(opened, name, max_pixels)
                 profile = opened.info.get("icc_profile")
                 opened.load()

@@ -35,6 +35,9 @@ def test_rapl_adds_packages_and_wraps(tmp_path: Path) -> None:
         write(tmp_path, f"{zone}/name", f"package-{package}")
         write(tmp_path, f"{zone}/max_energy_range_uj", "1000")
         counters.append(write(tmp_path, f"{zone}/energy_uj", str(value)))
+    platform = "sys/class/powercap/intel-rapl:2"  # holds the packages
+    write(tmp_path, f"{platform}/name", "psys")
+    write(tmp_path, f"{platform}/energy_uj", "5")
     core = "sys/class/powercap/intel-rapl:0:0"  # part of package 0, which counts it already
     write(tmp_path, f"{core}/name", "core")
     write(tmp_path, f"{core}/energy_uj", "5")

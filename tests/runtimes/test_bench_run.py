@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,7 +31,7 @@ from genx_runtimes.bench.options import MAX_ROUNDS, choose_batches
 from genx_runtimes.bench.record import SCENARIOS
 from genx_runtimes.bench.worker import draw_endlessly, prepare_genx
 from genx_runtimes.bundle import Bundle, open_bundle
-from genx_runtimes.child import run_child
+from genx_runtimes.child import Outcome, run_child
 from genx_runtimes.errors import InputError, VerificationError
 from genx_runtimes.manifest import BatchBounds
 
@@ -295,6 +296,50 @@ def test_a_contender_may_take_part_at_some_batch_sizes(
     every = Contender(bundle=tiny, name="every", module=module)
     rows = run_bench([two, every], QUICK).rows
     assert [(r.contender, r.batch) for r in rows] == [("every", 1), ("two", 2), ("every", 2)]
+
+
+def test_what_a_report_cannot_tell_apart_is_refused(tiny: Bundle, tmp_path: Path) -> None:
+    one = genx_contender(tiny, "onnxruntime", None)
+    with pytest.raises(InputError, match="is to be measured twice"):
+        run_bench([one, one], QUICK)
+    shutil.copytree(tiny.path, tmp_path / "other.genx")
+    manifest = tmp_path / "other.genx" / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes() + b"\n")
+    other = genx_contender(open_bundle(tmp_path / "other.genx"), "onnxruntime", None)
+    with pytest.raises(InputError, match="two bundles are called 'tiny'"):
+        run_bench([one, other], QUICK)
+
+
+def test_instances_share_the_threads(tiny: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Case] = []
+
+    def answer(command: object, *, data: bytes, timeout_s: float) -> Outcome:
+        del command, timeout_s
+        asked.append(msgspec.json.decode(data, type=Case))
+        return Outcome(output=b"", failure="enough")
+
+    monkeypatch.setattr(run_module, "run_child", answer)
+    options = replace(QUICK, threads=4, scenarios=("offline", "single-stream"), batches=(1,))
+    run_bench([genx_contender(tiny, "onnxruntime", None, instances=2)], options)
+    options = replace(options, examine=False)
+    run_bench([genx_contender(tiny, "onnxruntime", None, instances=2)], options)
+    assert {(c.scenario, c.threads, c.instances) for c in asked if not c.examine} == {
+        ("offline", 2, 2),
+        ("single-stream", 4, 1),
+    }
+
+
+def test_calls_too_slow_for_a_warm_up_are_no_instability(
+    tiny: Bundle, write_worker: Callable[[str, str], str]
+) -> None:
+    slow = FAKE.replace(
+        '"stable": not late, "spread": 0.25 if late else 0.01', '"stable": False, "spread": 0'
+    )
+    slow = slow.replace("3_000_000", "1_000_000").replace("0.5, **", "0.0, **")
+    fake = Contender(bundle=tiny, name="fake", module=write_worker("slow_worker", slow))
+    (row,) = run_bench([fake], replace(QUICK, batches=(1,))).rows
+    assert row.verdict == "valid"
+    assert "calls are too slow for the warm-up" in row.reasons[0]
 
 
 def test_a_report_that_is_none() -> None:

@@ -68,6 +68,12 @@ def test_offline_adds_up_all_instances() -> None:
     assert found.wall_ns >= 0.02e9
 
 
+def test_offline_makes_as_many_calls_as_asked_for() -> None:
+    engine = Engine(100 * MS, 0)
+    found = run_offline([lambda: engine.draw(1)], 1, seconds=1, min_count=25, clock=engine.clock)
+    assert len(found.latencies_ns) == 25
+
+
 def test_what_an_offline_instance_raises_is_raised() -> None:
     def fail() -> None:
         raise ValueError("engine")
@@ -127,6 +133,16 @@ def test_a_bound_below_one_call_is_never_met() -> None:
         engine.draw, 4, bound_ms=5, seconds=10, clock=engine.clock, sleep=engine.sleep
     )
     assert (found.rate, found.latencies_ns) == (None, [])
+
+
+def test_a_search_that_ends_too_early_tells_no_rate() -> None:
+    """Each probe takes 500 queries: there is time for a few, and the rate is not known by then."""
+    engine = Engine(0, 3 * MS)
+    found = run_server(
+        engine.draw, 1, bound_ms=50, seconds=3.4, clock=engine.clock, sleep=engine.sleep
+    )
+    assert found.rate is None
+    assert len(found.latencies_ns) >= 500, "some probe met the bound"
 
 
 def test_a_model_too_slow_for_five_hundred_queries_gives_no_rate() -> None:

@@ -155,3 +155,11 @@ def test_sixteen_bits_of_colour_are_refused_though_pillow_reads_eight(tmp_path: 
         assert image.mode == "RGB"
     with pytest.raises(InputError, match="has pixels of more than 8 bits a channel"):
         read_picture(tmp_path / "deep.png", 3)
+
+
+def test_a_file_that_another_program_would_run_is_refused(tmp_path: Path) -> None:
+    """Pillow gives PostScript to Ghostscript."""
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
+    with pytest.raises(InputError, match="cannot be read as a picture: cannot identify"):
+        read_picture(path, 3)

@@ -136,7 +136,8 @@ def find_meters(root: Path = _ROOT) -> tuple[list[Meter], str]:
 
 def _find_rapl(root: Path) -> tuple[list[Meter], str]:
     zones = sorted((root / "sys/class/powercap").glob("intel-rapl:[0-9]*"))
-    packages = [zone for zone in zones if zone.name.count(":") == 1]
+    # Of the other zones, cores are parts of a package, and `psys` holds the packages.
+    packages = [zone for zone in zones if read_text(zone / "name").startswith("package")]
     denied = ""
     for zone in packages:
         try:

@@ -23,15 +23,14 @@ _MAX_CALLS = 200
 
 
 def check_golden(bundle: Bundle, sampler: Sampler, precision: str | None) -> None:
-    """Compare the loaded graphs with the golden samples.
+    """Compare the latents, the loaded graphs and the sampling loop with the golden samples.
 
     Raises:
         VerificationError: one is beyond what the variant states.
     """
-    from genx_runtimes.verify import verify_component
+    from genx_runtimes.verify import verify_sampler
 
-    for name, session in sampler.sessions.items():
-        verify_component(bundle, session, name, bundle.variant(precision))
+    verify_sampler(bundle, sampler, bundle.variant(precision), "what was loaded").require()
 
 
 def examine(sampler: Sampler, batch: int, *, seed: int) -> Examination:

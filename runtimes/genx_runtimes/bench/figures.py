@@ -146,7 +146,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """What the machine did while timing; the worst of the rounds, null where it is not told.
 
     Args:
-        waiting: the part of the time that threads waited for a core that other programs used.
+        waiting: the part of the time that threads waited for a core, which others had.
         others: the part of the cores' time that other programs used.
         stolen: the part of the cores' time that the hypervisor gave to others.
         mhz_before: the mean clock of the usable cores.

@@ -21,7 +21,8 @@ class BenchOptions:
     Args:
         scenarios: MLPerf's, in order.
         batches: batch sizes; None takes those of 1, 4 and 16 that the bundle allows.
-        threads: engine threads of every contender; None takes the usable cores.
+        threads: engine threads of every contender, which its instances share; None takes the
+            usable cores.
         min_duration_s: timed seconds a case, over all rounds.
         min_count: calls a case at least, over all rounds, while that takes no longer than three
             times `min_duration_s`.

@@ -87,7 +87,8 @@ def make_row(
         parts=examined.parts,
         cold=_take_median([r.cold for r in rounds if r.cold is not None]),
         memory=_find_memory(contender, rounds),
-        energy=_find_energy(rounds, idle_w),
+        # The meters ran over the whole search of scenario `server`, not over its best probe alone.
+        energy=_find_energy(rounds, idle_w) if tally.scenario != "server" else None,
         conditions=conditions,
         limit=found if isinstance(found, Limit) else None,
         versions=rounds[-1].versions,
@@ -147,7 +148,10 @@ def _judge(
     unstable = []
     spread = max(r.warm_up.spread for r in tally.rounds)
     if not all(r.warm_up.stable for r in tally.rounds):
-        unstable.append(f"the warm-up never settled: medians still {spread:.0%} apart")
+        if spread:
+            unstable.append(f"the warm-up never settled: medians still {spread:.0%} apart")
+        else:
+            notes.append("calls are too slow for the warm-up to tell whether it settled")
     apart = max(medians) / min(medians) - 1 if medians else 0.0
     if apart > _ROUNDS_APART:
         unstable.append(f"the medians of the rounds are {apart:.0%} apart")

@@ -23,6 +23,7 @@ from genx_runtimes.bench.scenarios import QUERY
 from genx_runtimes.bench.tally import Tally, list_ceilings, profile_cases
 from genx_runtimes.child import run_child
 from genx_runtimes.cpu import count_usable_cores
+from genx_runtimes.errors import InputError
 from genx_runtimes.version import __version__
 
 BOUNDARY = (
@@ -57,26 +58,29 @@ def run_bench(
         progress: told what comes next, and how long the rest will take.
 
     Raises:
-        InputError: a batch size that a bundle does not have.
+        InputError: a batch size that a bundle does not have, or two that cannot be told apart.
     """
+    _check_names(contenders)
     created = datetime.now(timezone.utc).isoformat(timespec="seconds")
     tallies = list(_list_cases(contenders, options))
     idle_w, reasons = _measure_idle() if options.examine else ({}, [])
-    clock = _TimeLeft(tallies, options)
+    clock = _TimeLeft(options)
     complete = True
     ceilings: tuple[Ceiling, ...] = ()
     try:
         if options.examine:
-            _examine(tallies, options, clock, progress)
+            _examine(tallies, options, progress)
             ceilings = list_ceilings(tallies, progress)
             profile_cases(tallies, options.allow_fallback, progress)
         for turn in range(options.rounds):
-            for tally in tallies:
+            for place, tally in enumerate(tallies):
                 if not tally.failure:
                     name = f"{tally.contender.name}, {tally.scenario}, batch {tally.batch}"
-                    progress(f"round {turn + 1} of {options.rounds}: {name}{clock.say()}")
+                    alive = sum(not t.failure for t in tallies)
+                    left = sum(not t.failure for t in tallies[place:])
+                    left += (options.rounds - turn - 1) * alive
+                    progress(f"round {turn + 1} of {options.rounds}: {name}{clock.say(left)}")
                     _measure(tally, options, turn)
-                clock.count(tally)
     except KeyboardInterrupt:
         complete = False
         reasons.append("interrupted: these are the figures by then")
@@ -114,6 +118,24 @@ def run_bench(
     )
 
 
+def _check_names(contenders: Sequence[Contender]) -> None:
+    """Refuse what a report could not tell apart."""
+    known: dict[str, str] = {}
+    seen: set[tuple[str, str, tuple[int, ...] | None]] = set()
+    for contender in contenders:
+        bundle = contender.bundle
+        name = bundle.manifest.name
+        if known.setdefault(name, bundle.digest) != bundle.digest:
+            raise InputError(
+                f"two bundles are called {name!r}, {bundle.path} is the second",
+                fix="measure them apart and compare: genx compare A.json B.json",
+            )
+        key = (name, contender.name, contender.batches)
+        if key in seen:
+            raise InputError(f"{contender.name} of {name!r} is to be measured twice")
+        seen.add(key)
+
+
 def _list_cases(contenders: Sequence[Contender], options: BenchOptions) -> Iterator[Tally]:
     """List what is measured, contenders of one scenario and batch size next to one another."""
     threads = options.threads or count_usable_cores()
@@ -125,11 +147,12 @@ def _list_cases(contenders: Sequence[Contender], options: BenchOptions) -> Itera
         for batch in sizes:
             for contender, own in zip(contenders, batches, strict=True):
                 if batch in own:
+                    shared = contender.instances if scenario == "offline" else 1
                     tally = Tally(
                         contender=contender,
                         scenario=scenario,
                         batch=batch,
-                        threads=contender.threads or threads,
+                        threads=contender.threads or max(1, threads // shared),
                     )
                     tally.failure = _find_misfit(scenario, batch, contender)
                     yield tally
@@ -145,9 +168,7 @@ def _find_misfit(scenario: Scenario, batch: int, contender: Contender) -> str:
     return ""
 
 
-def _examine(
-    tallies: Sequence[Tally], options: BenchOptions, clock: _TimeLeft, progress: Progress
-) -> None:
+def _examine(tallies: Sequence[Tally], options: BenchOptions, progress: Progress) -> None:
     """Compare each contender with the golden samples once a batch size, and time its parts."""
     known: dict[tuple[str, str, int], Examination | str] = {}
     for tally in tallies:
@@ -156,7 +177,7 @@ def _examine(
         contender = tally.contender
         key = (contender.bundle.digest, contender.name, tally.batch)
         if key not in known:
-            progress(f"checking {contender.name}, batch {tally.batch}{clock.say()}")
+            progress(f"checking {contender.name}, batch {tally.batch}")
             case = replace(_make_case(tally, options, 0), examine=True)
             known[key] = _ask_worker(contender, case, options.grace_s, Examination)
         found = known[key]
@@ -228,26 +249,21 @@ def _measure_idle() -> tuple[dict[str, float], list[str]]:
 
 
 class _TimeLeft:
-    """How long the rest will take: planned, and corrected by what took longer."""
+    """How long the rounds will take: as planned at first, then as the cases before did."""
 
-    def __init__(self, tallies: Sequence[Tally], options: BenchOptions) -> None:
-        planned = _START_S + options.warm_up_s / 2 + options.min_duration_s / options.rounds
-        self._planned_s = planned
-        self._left = sum(not t.failure for t in tallies) * options.rounds
-        self._done = 0
-        self._start: float | None = None
+    def __init__(self, options: BenchOptions) -> None:
+        self._each_s = _START_S + options.warm_up_s / 2 + options.min_duration_s / options.rounds
+        self._asked = 0
+        self._start = 0.0
 
-    def count(self, tally: Tally) -> None:
-        """Count one case of one round as done."""
-        if not tally.failure or tally.rounds:
-            self._done += 1
-            self._left -= 1
-
-    def say(self) -> str:
-        """Return `; about 3 min left`."""
-        if self._start is None:
-            self._start = time.monotonic()
-        passed = time.monotonic() - self._start
-        each = passed / self._done if self._done else self._planned_s
-        left = max(self._left, 1) * each
-        return f"; about {left / 60:.0f} min left" if left >= 90 else f"; about {left:.0f} s left"
+    def say(self, left: int) -> str:
+        """Return `; about 3 min left`, before each case of which `left` are left with this one."""
+        now = time.monotonic()
+        if self._asked:
+            self._each_s = (now - self._start) / self._asked
+        else:
+            self._start = now
+        self._asked += 1
+        seconds = left * self._each_s
+        told = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+        return f"; about {told} left"

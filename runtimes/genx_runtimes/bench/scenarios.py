@@ -27,6 +27,7 @@ _PROBES = 8
 _LATE = 0.01
 _QUERIES = int(SUPPORT / _LATE)
 _PATIENCE = 3
+_CLOSE = 1.15  # where the search ends: what met the bound, and what did not, in queries a second
 _SPIN_NS = 300_000  # sleeping is not exact
 
 
@@ -73,7 +74,12 @@ def run_multi_stream(
 
 
 def run_offline(
-    calls: Sequence[Call], batch: int, *, seconds: float, clock: Clock = time.perf_counter_ns
+    calls: Sequence[Call],
+    batch: int,
+    *,
+    seconds: float,
+    min_count: int = 1,
+    clock: Clock = time.perf_counter_ns,
 ) -> Timed:
     """Draw as much as goes: each instance calls again and again in a thread of its own.
 
@@ -81,6 +87,7 @@ def run_offline(
         calls: of each instance; a call draws its next `batch` samples.
         batch: samples a call.
         seconds: every instance makes calls until then, one at least.
+        min_count: calls of all together, within three times `seconds`.
         clock: nanoseconds from any origin.
 
     Raises:
@@ -90,9 +97,11 @@ def run_offline(
     errors: list[BaseException] = []
     start = clock()
 
+    each = -(-min_count // len(calls))
+
     def work(index: int) -> None:
         try:
-            found[index] += time_calls(calls[index], seconds=seconds, min_count=1, clock=clock)
+            found[index] += time_calls(calls[index], seconds=seconds, min_count=each, clock=clock)
         except BaseException as err:
             errors.append(err)
 
@@ -128,7 +137,8 @@ def run_server(
         draw: draws the next samples.
         batch: samples of a call at most.
         bound_ms: 99 % of the queries of a probe must be answered by then.
-        seconds: for all probes together, more where 500 queries take longer, three times at most.
+        seconds: for all probes together, more where 500 queries take longer, three times at most;
+            a search that ends before the rate is known to 15 % tells none.
         seed: of the arrivals.
         clock: nanoseconds from any origin.
         sleep: seconds.
@@ -150,11 +160,12 @@ def run_server(
             high = np.log(rate)
         else:
             low, best = np.log(rate), answered
+    found = best.samples and high - low <= np.log(_CLOSE)
     return Timed(
         latencies_ns=best.latencies_ns,
         samples=best.samples,
         wall_ns=best.wall_ns,
-        rate=best.samples / best.wall_ns * 1e9 if best.samples else None,
+        rate=best.samples / best.wall_ns * 1e9 if found else None,
     )
 
 

@@ -110,7 +110,7 @@ def _run(case: Case, draw: Draw, calls: Sequence[Call]) -> Timed:
     if case.scenario == "multi-stream":
         return run_multi_stream(draw, case.batch, seconds=case.seconds, min_count=case.min_count)
     if case.scenario == "offline":
-        return run_offline(calls, case.batch, seconds=case.seconds)
+        return run_offline(calls, case.batch, seconds=case.seconds, min_count=case.min_count)
     if case.scenario == "server":
         return run_server(
             draw, case.batch, bound_ms=case.latency_bound_ms, seconds=case.seconds, seed=case.seed

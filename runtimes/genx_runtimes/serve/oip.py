@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from genx_runtimes.errors import BackendError, InputError, suggest
+from genx_runtimes.manifest import CategoricalPrior
 from genx_runtimes.samplers.loop import join_draws
 from genx_runtimes.serve import wire
 from genx_runtimes.serve.answers import answer_json, endpoint, while_connected
@@ -187,6 +188,8 @@ async def _sample(
     seed, n, start = (
         _scalar(inputs, name, default) for name, default in (("seed", 0), ("n", 1), ("start", 0))
     )
+    if n < 1:
+        raise InputError(f"n is {n}, expected 1 or more")
     priors = {prior.name: prior for prior in model.manifest.priors}
     fixed: dict[str, Array] = {}
     for name, array in inputs.items():
@@ -194,7 +197,9 @@ async def _sample(
             continue
         if name not in priors:
             raise InputError(f"there is no input {name!r}", fix=f"there is {['seed', *priors]}")
-        if array.ndim == 0 or len(array) not in (1, n):
+        if array.dtype.kind == "U" and not isinstance(priors[name], CategoricalPrior):
+            raise InputError(f"input {name!r} is BYTES, expected numbers")
+        if array.ndim == 0 or len(array) not in (1, n) or not array.size:
             raise InputError(f"input {name!r} has {array.shape}, expected one value, or {n}")
         fixed[name] = array
     unknown = sorted(set(parameters) - _SETTINGS - _IGNORED)

@@ -31,6 +31,7 @@ _DTYPES: dict[str, str] = {
     "FP64": "<f8",
 }
 _MAX_AXES, _MAX_SIZE, _DIGITS = 16, 2**28, 20
+_MOST_LETTERS = 2**22  # of all texts of a tensor, each counted as long as the longest
 _NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
 
 
@@ -161,7 +162,7 @@ def _from_json(tensor: InputTensor) -> Array:
         flat = list(_flatten(tensor.data))
         if not all(isinstance(item, str) for item in flat):
             raise InputError(f"input {tensor.name!r}: BYTES in JSON are texts")
-        return _shape(tensor, np.asarray(flat, dtype=np.str_))
+        return _make_texts(tensor, flat)
     dtype = _find_dtype(tensor)
     if tensor.datatype == "FP16":
         raise InputError(f"input {tensor.name!r}: FP16 is sent as bytes, JSON does not hold it")
@@ -199,6 +200,13 @@ def _from_bytes(tensor: InputTensor, raw: memoryview) -> Array:
         except UnicodeDecodeError as err:
             raise InputError(f"input {tensor.name!r} is not UTF-8") from err
         at += 4 + size
+    return _make_texts(tensor, items)
+
+
+def _make_texts(tensor: InputTensor, items: list[str]) -> Array:
+    """Return texts as an array, whose every element takes as much memory as the longest."""
+    if len(items) * max(map(len, items), default=0) > _MOST_LETTERS:
+        raise InputError(f"input {tensor.name!r} has too many texts, or too long ones")
     return _shape(tensor, np.asarray(items, dtype=np.str_))
 
 

@@ -58,7 +58,7 @@ def _open(
 def _check_dtype(backend: str, dtype: Dtype, threads: int) -> None:
     """Raise unless the engine multiplies in the dtype that the graph has.
 
-    A product takes most of the time, unless something else was interrupted: it is tried a few times.
+    A product takes most of the time unless something else was interrupted: it has a few tries.
     """
     for _ in range(_TRIES):
         heaviest = _find_heaviest(backend, dtype, threads)

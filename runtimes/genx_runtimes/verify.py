@@ -141,10 +141,9 @@ def verify_bundle(
         with bundle.session(
             component.name, backend=backend, precision=precision, options=options
         ) as session:
-            own = {n: a for n, a in golden.items() if n.startswith(f"{component.name}/")}
-            batches, fed = fit_batches(session, manifest.batch, own)
+            batches, found = _check_component(session, component, golden, manifest)
             sizes.update(batches)
-            checks += compare_component(session, component, fed, batches, manifest.output)
+            checks += found
     loop = None
     if not isinstance(manifest.sampler, OnePassSpec):
         with bundle.sampler(backend=backend, precision=precision, options=options) as sampler:
@@ -164,11 +163,9 @@ def verify_sampler(
     sizes: set[int] = set()
     checks: list[OutputCheck] = []
     for name, session in sampler.sessions.items():
-        own = {n: a for n, a in golden.items() if n.startswith(f"{name}/")}
-        batches, fed = fit_batches(session, manifest.batch, own)
+        batches, found = _check_component(session, manifest.component(name), golden, manifest)
         sizes.update(batches)
-        component = manifest.component(name)
-        checks += compare_component(session, component, fed, batches, manifest.output)
+        checks += found
     loop = None
     if not isinstance(manifest.sampler, OnePassSpec):
         loop = check_loop(manifest, sampler.sessions, golden)
@@ -198,6 +195,15 @@ def _report(
     )
 
 
+def _check_component(
+    session: Session, component: ComponentSpec, golden: Mapping[str, Array], manifest: Manifest
+) -> tuple[tuple[int, ...], list[OutputCheck]]:
+    """Compare a component as a session runs it; return the batch sizes and what was found."""
+    own = {n: a for n, a in golden.items() if n.startswith(f"{component.name}/")}
+    batches, fed = fit_batches(session, manifest.batch, own)
+    return batches, compare_component(session, component, fed, batches, manifest.output)
+
+
 def verify_component(
     bundle: Bundle, session: Session, component: str, variant: VariantSpec
 ) -> float:
@@ -208,9 +214,7 @@ def verify_component(
     """
     manifest = bundle.manifest
     spec = manifest.component(component)
-    own = {n: a for n, a in bundle.golden().items() if n.startswith(f"{component}/")}
-    batches, golden = fit_batches(session, manifest.batch, own)
-    checks = compare_component(session, spec, golden, batches, manifest.output)
+    batches, checks = _check_component(session, spec, bundle.golden(), manifest)
     report = VerificationReport(
         variant=variant.name,
         backend="the new engine",

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from genx_runtimes.batches import find_bounds
 from genx_runtimes.bundle import Bundle
 from genx_runtimes.manifest import BatchBounds
 from genx_runtimes.pictures import read_picture, write_picture
@@ -87,9 +88,7 @@ class Instance:
     @cached_property
     def bounds(self) -> BatchBounds:
         """The batch sizes that all its engines take."""
-        own = self.bundle.manifest.batch
-        found = [getattr(s, "bounds", own) for s in self.sampler.sessions.values()]
-        return BatchBounds(min=max(b.min for b in found), max=min(b.max for b in found))
+        return find_bounds(self.sampler.sessions.values(), self.bundle.manifest.batch)
 
     def verify(self) -> None:
         """Compare what was loaded with the golden samples; in its thread.

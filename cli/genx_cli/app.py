@@ -28,6 +28,7 @@ COMMANDS = (
     "traverse",
     "inspect",
     "serve",
+    "package",
     "bench",
     "compare",
     "tune",

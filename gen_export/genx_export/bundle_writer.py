@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import shutil
 import zipfile
 from collections.abc import Iterable, Mapping
 from itertools import chain
@@ -23,7 +22,13 @@ from genx_runtimes.manifest import (
 )
 from genx_runtimes.session import Array
 from genx_runtimes.storage import open_storage, read_manifest_bytes
-from genx_runtimes.writing import check_free, explain_os_error, temporary_beside
+from genx_runtimes.writing import (
+    check_free,
+    explain_os_error,
+    put_in_place,
+    remove,
+    temporary_beside,
+)
 
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -103,11 +108,11 @@ def write_bundle(
     temporary = temporary_beside(path)
     try:
         size = (_write_zip if as_zip else _write_directory)(temporary, contents)
-        _replace(temporary, path)
+        put_in_place(temporary, path)
     except OSError as err:
         raise explain_os_error(err, path) from err
     finally:
-        _remove(temporary)
+        remove(temporary)
     return size
 
 
@@ -127,25 +132,3 @@ def _write_zip(path: Path, contents: Iterable[tuple[str, bytes]]) -> int:
             archive.writestr(zipfile.ZipInfo(name, _ZIP_EPOCH), data)
             size += len(data)
     return size
-
-
-def _replace(temporary: Path, path: Path) -> None:
-    """Rename; what stands in the way is moved aside first and put back if that fails."""
-    if not path.exists():
-        temporary.replace(path)
-        return
-    aside = path.with_name(f"{temporary.name}.old")
-    path.rename(aside)
-    try:
-        temporary.replace(path)
-    except BaseException:
-        aside.rename(path)
-        raise
-    _remove(aside)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

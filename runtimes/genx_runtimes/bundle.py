@@ -35,15 +35,16 @@ class Bundle:
     Attributes:
         path: where it lies.
         manifest: what it says of itself.
+        manifest_bytes: the same, as its file has it.
         digest: SHA-256 of the manifest, which holds the hash of every file: the bundle's identity.
     """
 
     def __init__(self, path: Path, storage: Storage) -> None:
         self.path = path
         self._storage = storage
-        data = read_manifest_bytes(storage)
-        self.manifest: Manifest = decode_manifest(data)
-        self.digest = hashlib.sha256(data).hexdigest()
+        self.manifest_bytes = read_manifest_bytes(storage)
+        self.manifest: Manifest = decode_manifest(self.manifest_bytes)
+        self.digest = hashlib.sha256(self.manifest_bytes).hexdigest()
 
     def variant(self, precision: str | None = None) -> VariantSpec:
         """Return the variant of that name, or the first one.

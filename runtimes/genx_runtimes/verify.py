@@ -205,9 +205,20 @@ def _check_component(
 
 
 def verify_component(
-    bundle: Bundle, session: Session, component: str, variant: VariantSpec
+    bundle: Bundle,
+    session: Session,
+    component: str,
+    variant: VariantSpec,
+    backend: str = "the new engine",
 ) -> float:
     """Return the largest error of a component's outputs, as it runs in a session.
+
+    Args:
+        bundle: whose golden samples they are compared with.
+        session: of the component.
+        component: of the bundle.
+        variant: what the session runs.
+        backend: what the session is called in an error.
 
     Raises:
         VerificationError: it is beyond what the variant states.
@@ -217,7 +228,7 @@ def verify_component(
     batches, checks = _check_component(session, spec, bundle.golden(), manifest)
     report = VerificationReport(
         variant=variant.name,
-        backend="the new engine",
+        backend=backend,
         tolerance=variant.tolerance,
         min_psnr_db=variant.min_psnr_db,
         samples=manifest.golden.count,

@@ -69,8 +69,8 @@ def write_whole(path: Path) -> Iterator[BinaryIO]:
 def make_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder whose files appear in `path` when the block ends well.
 
-    A new folder appears at once. In one that is there already, files of the same name are
-    replaced and others are left alone; the temporary one is then inside, on the same disk.
+    A new folder appears at once. In one that is there already, files and folders of the same name
+    are replaced and others are left alone; the temporary one is then inside, on the same disk.
 
     Raises:
         OutputError: it cannot be written; nothing is left behind.
@@ -81,13 +81,61 @@ def make_folder(path: Path) -> Iterator[Path]:
         yield temporary
         if path.is_dir():
             for file in temporary.iterdir():
-                file.replace(path / file.name)
+                put_in_place(file, path / file.name)
         else:
             temporary.rename(path)
     except OSError as err:
         raise explain_os_error(err, path) from err
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def replace_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder that takes the place of `path`, and of all in it, at a good end.
+
+    Raises:
+        OutputError: it cannot be written; nothing is left behind and what stood there stays.
+    """
+    place = path.absolute()  # of `.` the name is needed
+    temporary = temporary_beside(place)
+    try:
+        temporary.mkdir()
+        yield temporary
+        put_in_place(temporary, place)
+    except OSError as err:
+        raise explain_os_error(err, path) from err
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Rename; a folder in the way, or a file in that of a folder, is moved aside first.
+
+    It is put back if that fails.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    if not path.is_dir() and not (path.exists() and temporary.is_dir()):
+        temporary.replace(path)
+        return
+    aside = path.with_name(f".{path.name}.{os.getpid()}.old")
+    path.rename(aside)
+    try:
+        temporary.replace(path)
+    except BaseException:
+        aside.rename(path)
+        raise
+    remove(aside)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; one that is not there is no error."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def temporary_beside(path: Path) -> Path:

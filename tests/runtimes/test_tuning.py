@@ -133,6 +133,10 @@ def test_what_was_found_is_recalled_and_nothing_is_measured(
     tune(bundle, Request(goal="throughput", batches=(1, 4)))
     tune(open_bundle(codes_bundle), latency(1))
     assert recall(bundle) == (made[1], made[0])
+    assert [t.batches for t in recall(bundle, "throughput")] == [(1, 4)]
+    assert recall(bundle, precision="fp32") == ()
+    only = tune(bundle, latency(2, precision="fp32"))
+    assert recall(bundle, precision="fp32") == (only,)
     count = len(asked)
     monkeypatch.setattr(engines, "read_cpu_model", lambda: "another CPU")
     assert recall(bundle) == ()

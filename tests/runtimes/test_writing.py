@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from genx_runtimes.errors import InputError, OutputError
-from genx_runtimes.writing import check_file, check_free, make_folder, write_whole
+from genx_runtimes.writing import (
+    check_file,
+    check_free,
+    make_folder,
+    put_in_place,
+    replace_folder,
+    write_whole,
+)
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
@@ -88,7 +95,7 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
         (tmp_path / "nowhere" / "x", f"there is no folder {tmp_path / 'nowhere'}; mkdir -p"),
         (tmp_path / "file" / "x", "Not a directory; choose another place with -o"),
     ]:
-        for write in (write_whole, make_folder):
+        for write in (write_whole, make_folder, replace_folder):
             with pytest.raises(OutputError) as caught, write(path):  # type: ignore[operator]
                 pass
             assert message in str(caught.value)
@@ -109,3 +116,34 @@ def test_folders_appear_at_once(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert (target / "a").read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_folders_in_a_folder_are_replaced_as_a_whole(tmp_path: Path) -> None:
+    for text in ("old", "new"):
+        with make_folder(tmp_path) as folder:
+            (folder / "a").mkdir()
+            (folder / "a" / text).touch()
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")] == ["a", "a/new"]
+
+
+def test_a_folder_takes_another_s_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "out"
+    for text in ("old", "new"):
+        with replace_folder(target) as folder:
+            (folder / text).touch()
+    assert [p.name for p in target.iterdir()] == ["new"]
+    with pytest.raises(KeyboardInterrupt), replace_folder(target) as folder:
+        raise KeyboardInterrupt
+    monkeypatch.chdir(target)
+    with replace_folder(Path()) as folder:
+        (folder / "newer").touch()
+    assert [p.name for p in target.iterdir()] == ["newer"]
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_cannot_be_put_in_place_leaves_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    with pytest.raises(FileNotFoundError):
+        put_in_place(tmp_path / "gone", tmp_path / "out")
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")] == ["out", "out/old"]

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from samples.evaluate import MODELS, evaluate
 from samples.judging import coverage, purity, smallest_share
+from tests.triton_repository import check_repository
 
 from genx_runtimes import open_bundle
 from genx_runtimes.bundle import Bundle
+from genx_runtimes.packaging import PackageRequest, package
 from genx_runtimes.verify import verify_bundle
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -65,16 +67,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_figures_reach_their_bars(model: str, folder: Path) -> None:
+def test_figures_reach_their_bars(model: str, folder: Path, tmp_path: Path) -> None:
     figures = evaluate(folder, models=[model])
     assert {f.name: f.bar for f in figures} == {f.name: BARS[f.name] for f in figures}
     assert all(figure.passed for figure in figures), figures
     patterns = (f"{model}.genx", f"{model}_x*.genx", f"{model}/*.genx")
-    for path in [path for pattern in patterns for path in folder.glob(pattern)]:
+    paths = [path for pattern in patterns for path in folder.glob(pattern)]
+    assert paths or model == "classifier"
+    for path in paths:
         report = verify_bundle(open_bundle(path))
         assert report.passed
         assert report.max_error <= PARITY
         _check_independence(open_bundle(path))
+        package(open_bundle(path), "triton", PackageRequest(path=tmp_path))
+        check_repository(tmp_path, open_bundle(path))
 
 
 def _check_independence(bundle: Bundle) -> None:

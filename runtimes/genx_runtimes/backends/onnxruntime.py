@@ -74,6 +74,12 @@ class OnnxRuntimeSession(Closing):
             ) from err
         return dict(zip(self._names, results, strict=True))
 
+    def graph_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """Return the shape of each input and output in the file; None where a size is open."""
+        session = self._open(1)
+        ports = (*session.get_inputs(), *session.get_outputs())
+        return {p.name: tuple(n if isinstance(n, int) else None for n in p.shape) for p in ports}
+
     def node_times(self, skip: int) -> tuple[NodeTime, ...]:
         """Return what each node took, see `read_node_times`."""
         if self._profiles is None:

@@ -18,7 +18,7 @@ from genx_runtimes.cache import cache_folder
 from genx_runtimes.errors import OutputError
 from genx_runtimes.tuning.engines import describe_machine
 from genx_runtimes.tuning.record import Tuning
-from genx_runtimes.tuning.request import Request
+from genx_runtimes.tuning.request import Goal, Request
 from genx_runtimes.tuning.search import search
 from genx_runtimes.writing import write_whole
 
@@ -126,18 +126,20 @@ def settle(
     return made
 
 
-def recall(bundle: Bundle) -> tuple[Tuning, ...]:
-    """Return what `--backend auto` would take here; nothing is measured now.
+def recall(
+    bundle: Bundle, goal: Goal = "latency", *, precision: str | None = None
+) -> tuple[Tuning, ...]:
+    """Return what was found here for a goal, for latency what `--backend auto` would take.
 
-    The smallest batch size comes first; what no engine could run is left out, and what was
-    restricted to one variant or thread count.
+    Nothing is measured now. The smallest batch size comes first; what no engine could run is left
+    out, and what was restricted to a thread count, or to another variant than `precision`.
     """
     try:
         folder = cache_folder(_FOLDER)
     except OutputError:
         return ()  # nothing can have been kept there
-    found = [t for path in folder.glob(f"{bundle.digest[:32]}-latency-*") for t in _read(path)]
-    wanted = (None, None, describe_machine())
+    found = [t for path in folder.glob(f"{bundle.digest[:32]}-{goal}-*") for t in _read(path)]
+    wanted = (precision, None, describe_machine())
     kept = [t for t in found if _key(t) == wanted and t.has_run]
     return tuple(sorted(kept, key=lambda t: t.batches))
 

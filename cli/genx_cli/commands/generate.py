@@ -54,7 +54,6 @@ def generate(  # noqa: PLR0913 - one parameter a flag
 
     Sample i of a seed is the same in any number of workers, and each shard wherever it is made.
     """
-    from genx_cli.failures import INTERRUPTED
     from genx_cli.generate_progress import GenerationShown
     from genx_runtimes.bundle import open_bundle
     from genx_runtimes.generate import RunOptions, find_runner, make_plan
@@ -93,12 +92,8 @@ def generate(  # noqa: PLR0913 - one parameter a flag
         try:
             summary = make(plan, runner=runner, options=options, watch=shown)
         except KeyboardInterrupt:
-            stopped = True
-        else:
-            stopped = False
-    if stopped:
-        sink.warn(f"stopped: {shown.told}; run the same command again to go on")
-        raise typer.Exit(INTERRUPTED)
+            sink.say(f"{shown.told}; run the same command again to go on")
+            raise
     _tell(sink, folder, plan, summary, warn_once(sink, [*engine.notes, *summary.notes]))
 
 

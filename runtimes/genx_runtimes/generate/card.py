@@ -59,14 +59,14 @@ def make_card(plan: Plan, manifest: Manifest, dataset: Dataset) -> str:
 
 def _head(manifest: Manifest, form: str, count: int) -> str:
     lines = ["---", f"pretty_name: {json.dumps(manifest.name)}", "tags:", "- synthetic", "- genx"]
-    lines += ["size_categories:", f"- {_name_size(count)}"]
+    lines += ["size_categories:", f"- {name_size(count)}"]
     if form in _PATTERNS:
         lines += ["configs:", "- config_name: default", "  data_files:", "  - split: train"]
         lines += [f"    path: {FOLDER}/{_PATTERNS[form]}"]
     return "\n".join([*lines, "---"])
 
 
-def _name_size(count: int) -> str:
+def name_size(count: int) -> str:
     """Return the hub's category of a number of samples."""
     names = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
     bounds = [1000 * 10**power for power in range(len(names))]

@@ -27,8 +27,10 @@ def find_versions(backend: str, form: Format, image: ImageSettings | None) -> di
     Raises:
         BackendUnavailableError: the engine is not installed.
     """
+    engine = find_backend(backend)
+    engine.require()
     versions = {"numpy": np.__version__}
-    for package in (find_backend(backend).requires, form.requires):
+    for package in (engine.requires, form.requires):
         if package:
             versions[package] = _find(package)
     if image is not None and image.encoding == "png":

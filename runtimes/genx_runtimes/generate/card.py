@@ -10,10 +10,10 @@ from pathlib import Path
 
 from genx_runtimes.generate.layout import INDEX, SEED, Layout
 from genx_runtimes.generate.plan import FOLDER, Plan
+from genx_runtimes.generate.publishing import publish
 from genx_runtimes.generate.record import Dataset
 from genx_runtimes.generate.sheet import SHEET
 from genx_runtimes.manifest import CategoricalPrior, Manifest, Prior, UniformPrior
-from genx_runtimes.writing import write_whole
 
 CARD = "README.md"
 
@@ -24,8 +24,8 @@ def write_card(plan: Plan, manifest: Manifest, dataset: Dataset) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    with write_whole(Path(plan.folder, CARD)) as file:
-        file.write(make_card(plan, manifest, dataset).encode())
+    with publish(Path(plan.folder, CARD)) as temporary:
+        temporary.write_text(make_card(plan, manifest, dataset), encoding="utf-8")
 
 
 def make_card(plan: Plan, manifest: Manifest, dataset: Dataset) -> str:
@@ -46,7 +46,7 @@ def make_card(plan: Plan, manifest: Manifest, dataset: Dataset) -> str:
         "Every sample was drawn from a generative model; none was recorded or written by anyone. "
         f"Sample `i` depends on the seed and on `i` alone: [genx](https://pypi.org/project/genx) "
         f"draws it again from the bundle `{manifest.name}` with `genx sample --seed "
-        f"{settings.seed} --start i -n 1`.",
+        f"{settings.seed} --start i -n 1` and what is set below.",
         "## Columns",
         _list_columns(layout),
         "## Reading it",

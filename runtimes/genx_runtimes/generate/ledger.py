@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from genx_runtimes.cpu import count_usable_cores
-from genx_runtimes.errors import InputError, OutputError
+from genx_runtimes.errors import InputError
 from genx_runtimes.generate.lock import LOCK, lock_folder
 from genx_runtimes.generate.plan import FOLDER, Plan, Settings
 from genx_runtimes.generate.publishing import measure, publish, sweep
@@ -48,14 +48,8 @@ class Ledger:
         """Note a finished shard.
 
         Raises:
-            OutputError: it is not in this folder, or the ledger cannot be written.
+            OutputError: the ledger cannot be written; the one that is there stays.
         """
-        path = Path(self._plan.folder, shard.path)
-        if not path.exists():
-            raise OutputError(
-                f"shard {shard.index} was written where {path} is on another disk",
-                fix="choose a folder with -o that all workers share",
-            )
         self._shards[shard.index] = shard
         self.save()
 

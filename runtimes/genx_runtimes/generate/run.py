@@ -8,9 +8,14 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from genx_runtimes import errors
 from genx_runtimes.bundle import open_bundle
-from genx_runtimes.errors import BackendError, OutputError
+from genx_runtimes.errors import (
+    BackendError,
+    BackendUnavailableError,
+    BundleError,
+    InputError,
+    OutputError,
+)
 from genx_runtimes.generate.card import write_card
 from genx_runtimes.generate.ledger import Ledger, open_ledger
 from genx_runtimes.generate.local import run_local
@@ -19,10 +24,10 @@ from genx_runtimes.generate.record import Dataset, Failure, Outcome, Shard
 from genx_runtimes.generate.runners import Runner, RunOptions
 
 ATTEMPTS = 3
-_IN_A_ROW = 10
+_HOPELESS = 10
 _SLACK = 0.9
 # What would befall every other shard too.
-_FATAL = ("BundleError", "InputError", "OutputError", "BackendUnavailableError")
+_FATAL = (BundleError, InputError, OutputError, BackendUnavailableError)
 
 
 class Watch(Protocol):
@@ -104,7 +109,7 @@ def generate(
     Raises:
         InputError: the folder holds something else, or a data set of other settings.
         OutputError: it cannot be written, or what is missing cannot fit there.
-        BackendError: the engine is not there, or ten shards in a row failed and none was made.
+        BackendError: the engine is not there, or ten attempts failed and no shard was made.
     """
     told = watch or Unwatched()
     bundle = open_bundle(plan.bundle)
@@ -137,8 +142,7 @@ class _Run:
         self.kept = kept
         self.failed: dict[int, Failure] = {}
         self.notes: list[str] = []
-        self._made = 0
-        self._in_a_row = 0
+        self._made = self._failures = 0
 
     def take(self, outcome: Outcome, attempt: int) -> None:
         """Note what became of an attempt at a shard."""
@@ -163,14 +167,14 @@ class _Run:
 
     def _fail(self, index: int, failure: Failure, attempt: int) -> None:
         err = failure.error()
-        if isinstance(err, tuple(getattr(errors, name) for name in _FATAL)):
+        if isinstance(err, _FATAL):
             raise err
         self.failed[index] = failure
         self._watch.failed(index, failure, attempt)
-        self._in_a_row += 1
-        if self._in_a_row >= _IN_A_ROW and not self._made:
+        self._failures += 1
+        if self._failures >= _HOPELESS and not self._made:
             raise BackendError(
-                f"{self._in_a_row} shards in a row failed, the last one: {failure.message}",
+                f"{self._failures} attempts in a row failed, the last one: {failure.message}",
                 fix=failure.fix,
             )
 

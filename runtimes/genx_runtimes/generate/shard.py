@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from genx_runtimes.bundle import Bundle, open_bundle
-from genx_runtimes.errors import BackendError, InputError
+from genx_runtimes.errors import BackendUnavailableError, InputError, OutputError
 from genx_runtimes.generate.formats import Format, find_format
 from genx_runtimes.generate.layout import Layout
 from genx_runtimes.generate.plan import Plan, Settings
@@ -46,7 +46,8 @@ class ShardMaker(Closing):
         Raises:
             BundleError: the bundle cannot be used here.
             InputError: it is another one than the plan's.
-            BackendError: the engine failed, or a package is another one than the plan's.
+            BackendUnavailableError: so is the engine or another package, or it is not there.
+            BackendError: the engine failed.
             OutputError: the shard cannot be written; nothing is left behind.
         """
         if self._sampler is None:
@@ -87,6 +88,12 @@ class ShardMaker(Closing):
 
     def _open(self) -> Sampler:
         settings, bundle = self._plan.settings, open_bundle(self._plan.bundle)
+        shards = self._plan.path(0).parent
+        if not shards.is_dir():
+            raise OutputError(
+                f"there is no folder {shards} where shards are made",
+                fix="choose a folder with -o that all workers share",
+            )
         _check(bundle, settings, find_format(settings.format))
         return bundle.sampler(
             backend=settings.backend,
@@ -110,7 +117,7 @@ def _check(bundle: Bundle, settings: Settings, form: Format) -> None:
     here = find_versions(settings.backend, form, settings.image)
     for package, version in settings.versions.items():
         if here.get(package) != version:
-            raise BackendError(
+            raise BackendUnavailableError(
                 f"{package} is {here.get(package)} where shards are made, the data set is made "
                 f"with {version}",
                 fix=f"install {package} {version} there",

@@ -7,32 +7,29 @@ from pathlib import Path
 
 import numpy as np
 
-from genx_runtimes.images import make_grid, save_png
+from genx_runtimes.generate.publishing import publish
+from genx_runtimes.images import make_grid
+from genx_runtimes.png import Pixels, encode_png
 from genx_runtimes.sampler import Batch
 
 SHEET = "contact-sheet.png"
-_COUNT = 64
-_SIDE = 4096  # of the sheet at most, in pixels
+_COLUMNS = 8
+_SIDE = 4096  # of the sheet, in pixels: of large images there are fewer
 
 
 def make_sheet(folder: Path, batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Pass the first batches on, and write the sheet of them: 64 images, fewer of large ones.
+    """Pass batches on, and write the sheet of the first 64 images, or of as many as there are.
 
     Raises:
         OutputError: it cannot be written.
     """
-    kept: list[np.ndarray] = []
-    wanted, done = 0, False
+    kept: list[Pixels] = []
+    wanted = _COLUMNS**2
     for batch in batches:
-        if not done:
+        if len(kept) < wanted:
             images = batch.images()
-            if not kept:
-                rows = max(1, min(8, _SIDE // max(images.shape[1:3])))
-                wanted = min(_COUNT, rows * rows)
+            wanted = max(1, min(_COLUMNS, _SIDE // max(images.shape[1:3]))) ** 2
             kept += list(images[: wanted - len(kept)])
-            if len(kept) == wanted:
-                done = True
-                save_png(folder / SHEET, make_grid(np.stack(kept)))
         yield batch
-    if kept and not done:
-        save_png(folder / SHEET, make_grid(np.stack(kept)))
+    with publish(folder / SHEET) as temporary:
+        temporary.write_bytes(encode_png(make_grid(np.stack(kept))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import pytest
@@ -35,7 +35,9 @@ def plan(tmp_path: Path) -> MakePlan:
     return make
 
 
-def run_here(plan: Plan, indices: Sequence[int], options: RunOptions) -> Iterator[Outcome]:
+def run_here(
+    plan: Plan, indices: Sequence[int], options: RunOptions
+) -> Generator[Outcome, None, None]:
     """Make shards in this process, the last one first."""
     with ShardMaker(plan) as maker:
         for index in reversed(indices):

@@ -20,6 +20,7 @@ from genx_runtimes import open_bundle
 from genx_runtimes.errors import InputError
 from genx_runtimes.generate import ImageSettings, Plan, ShardMaker, generate
 from genx_runtimes.generate.publishing import measure
+from genx_runtimes.manifest import OutputSpec
 from genx_runtimes.sampler import Batch
 
 FORMATS = ("webdataset", "parquet", "png", "npy")
@@ -235,8 +236,6 @@ def test_lossy_pictures(
     kind: str,
     channels: int,
 ) -> None:
-    from genx_runtimes.manifest import OutputSpec
-
     spec = OutputSpec(name="x", kind="image", range=(0.0, 1.0), layout="NCHW")
     monkeypatch.setitem(KINDS, "picture", (spec, (channels, 16, 16), "Sigmoid"))
     bundle = make_kind("picture", tmp_path)
@@ -252,10 +251,14 @@ def test_lossy_pictures(
     assert sizes[0] < sizes[1]
 
 
-def test_compression(plan: MakePlan) -> None:
+def test_compression(plan: MakePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = OutputSpec(name="x", kind="image", range=(0.0, 1.0), layout="NCHW")
+    monkeypatch.setitem(KINDS, "bits", (spec, (1, 16, 16), "Sign"))
+    bundle = make_kind("bits", tmp_path)
     sizes = []
     for level in (0, 9):
-        made = plan(folder=f"c{level}", image=ImageSettings(compression=level), format="png")
+        image = ImageSettings(compression=level)
+        made = plan(bundle, folder=f"c{level}", image=image, format="png", n=3)
         sizes.append(sum(s.bytes for s in generate(made, runner=run_here).shards))
         name = "data/shard-00000/000000000.png"
         with Image.open(Path(made.folder, name)) as image:

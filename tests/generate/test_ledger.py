@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import pytest
@@ -78,7 +78,9 @@ def test_a_finished_data_set_is_left_as_it_is(plan: MakePlan) -> None:
     generate(plan(), runner=run_here)
     before = read_tree(plan().folder)
 
-    def refuse(plan: Plan, indices: Sequence[int], options: RunOptions) -> Iterator[Outcome]:
+    def refuse(
+        plan: Plan, indices: Sequence[int], options: RunOptions
+    ) -> Generator[Outcome, None, None]:
         pytest.fail("nothing is missing")
 
     summary = generate(plan(), runner=refuse)
@@ -171,7 +173,9 @@ def _fail_some(broken: set[int], error: GenxError, times: int = 3) -> object:
     """Return a runner with which some shards fail, so many times each."""
     failed: dict[int, int] = {}
 
-    def run(plan: Plan, indices: Sequence[int], options: RunOptions) -> Iterator[Outcome]:
+    def run(
+        plan: Plan, indices: Sequence[int], options: RunOptions
+    ) -> Generator[Outcome, None, None]:
         with ShardMaker(plan) as maker:
             for index in indices:
                 if index in broken and failed.get(index, 0) < times:
@@ -225,7 +229,9 @@ def test_ten_failures_in_a_row_end_the_run(plan: MakePlan) -> None:
 def test_a_shard_of_which_nothing_is_heard_is_tried_again(plan: MakePlan) -> None:
     calls: list[list[int]] = []
 
-    def forget(plan: Plan, indices: Sequence[int], options: RunOptions) -> Iterator[Outcome]:
+    def forget(
+        plan: Plan, indices: Sequence[int], options: RunOptions
+    ) -> Generator[Outcome, None, None]:
         calls.append(list(indices))
         return run_here(plan, [i for i in indices if i != 4 or len(calls) > 1], options)
 
@@ -234,7 +240,9 @@ def test_a_shard_of_which_nothing_is_heard_is_tried_again(plan: MakePlan) -> Non
 
 
 def test_a_folder_that_workers_do_not_share_is_told(plan: MakePlan, tmp_path: Path) -> None:
-    def elsewhere(plan: Plan, indices: Sequence[int], options: RunOptions) -> Iterator[Outcome]:
+    def elsewhere(
+        plan: Plan, indices: Sequence[int], options: RunOptions
+    ) -> Generator[Outcome, None, None]:
         settings, bundle = plan.settings, plan.bundle
         moved = Plan(settings=settings, bundle=bundle, folder=str(tmp_path / "elsewhere"))
         return run_here(moved, indices, options)

@@ -44,7 +44,7 @@ def make_card(plan: Plan, manifest: Manifest, dataset: Dataset) -> str:
         parts.append(f"**Incomplete**: {made:,} of {settings.n:,} samples are there.")
     parts += [
         "Every sample was drawn from a generative model; none was recorded or written by anyone. "
-        f"Sample `i` depends on the seed and on `i` alone: [genx](https://pypi.org/project/genx) "
+        f"Sample `i` depends on the seed and on `i` alone: genx "
         f"draws it again from the bundle `{manifest.name}` with `genx sample --seed "
         f"{settings.seed} --start i -n 1` and what is set below.",
         "## Columns",

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -23,7 +23,9 @@ from genx_runtimes.generate.runners import RunOptions
 WORKER = "genx_runtimes.generate.worker"
 
 
-def run_local(plan: Plan, indices: Sequence[int], options: RunOptions) -> Iterator[Outcome]:
+def run_local(
+    plan: Plan, indices: Sequence[int], options: RunOptions
+) -> Generator[Outcome, None, None]:
     """Make shards in processes of their own; one that dies is replaced. See `runners`."""
     waiting = deque(indices)
     count = min(options.workers or choose_workers(plan), len(indices))

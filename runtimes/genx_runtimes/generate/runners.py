@@ -3,13 +3,13 @@
 A runner hands shards to processes, here or elsewhere, each of which has one `ShardMaker`, and
 yields one `Outcome` for each shard that it was given, in any order, as soon as there is one. A
 shard whose process died has an outcome too: a failure. The rest is not its business: what failed
-is given to it again by `generate`, which also keeps the ledger. Closing the iterator ends the work.
+is given to it again by `generate`, which also keeps the ledger. Closing the generator ends the work.
 A new runner costs one file here and one line in `RUNNERS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import cast
@@ -39,7 +39,7 @@ class RunOptions:
 
 
 # Gets the plan and the indices of the shards to make.
-Runner = Callable[[Plan, Sequence[int], RunOptions], Iterator[Outcome]]
+Runner = Callable[[Plan, Sequence[int], RunOptions], Generator[Outcome, None, None]]
 
 # name: the module in this package and the `Runner` in it
 RUNNERS = {

@@ -36,8 +36,8 @@ def test_a_data_set_and_again(genx: Run, tiny: Path, tmp_path: Path) -> None:
     refused = genx("generate", tiny, *options, "--seed", 6)
     assert refused.code == 2
     assert refused.err == (
-        "error: digits was begun with other settings: seed is 6, it was 5; give the same ones, or "
-        "choose another folder with -o\n"
+        f"error: {tmp_path / 'digits'} was begun with other settings: seed is 6, it was 5; give "
+        "the same ones, or choose another folder with -o\n"
     )
 
 
@@ -91,7 +91,7 @@ def test_ctrl_c_says_how_to_go_on(tiny: Path, tmp_path: Path) -> None:
 FULL = """
 set -e
 mkdir disk
-mount -t tmpfs -o size=400k tmpfs disk
+mount -t tmpfs -o size=900k tmpfs disk
 code=0
 "$@" -o disk/x 2>errors || code=$?
 echo "$code"

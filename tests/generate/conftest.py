@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,13 +10,13 @@ import pytest
 from genx_runtimes import open_bundle
 from genx_runtimes.generate import (
     Failure,
-    Outcome,
     Plan,
     RunOptions,
     Shard,
     ShardMaker,
     make_plan,
 )
+from genx_runtimes.generate.runners import Outcomes
 
 DATA = Path(__file__).parents[1] / "data"
 TINY = DATA / "tiny.genx"
@@ -35,9 +35,7 @@ def plan(tmp_path: Path) -> MakePlan:
     return make
 
 
-def run_here(
-    plan: Plan, indices: Sequence[int], options: RunOptions
-) -> Generator[Outcome, None, None]:
+def run_here(plan: Plan, indices: Sequence[int], options: RunOptions) -> Outcomes:
     """Make shards in this process, the last one first."""
     with ShardMaker(plan) as maker:
         for index in reversed(indices):

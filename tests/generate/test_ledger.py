@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from genx_runtimes.generate import (
 )
 from genx_runtimes.generate.ledger import open_ledger, read_dataset
 from genx_runtimes.generate.publishing import measure
+from genx_runtimes.generate.runners import Outcomes
 
 FORMATS = ("webdataset", "png", "npy", "parquet")
 
@@ -78,9 +79,7 @@ def test_a_finished_data_set_is_left_as_it_is(plan: MakePlan) -> None:
     generate(plan(), runner=run_here)
     before = read_tree(plan().folder)
 
-    def refuse(
-        plan: Plan, indices: Sequence[int], options: RunOptions
-    ) -> Generator[Outcome, None, None]:
+    def refuse(plan: Plan, indices: Sequence[int], options: RunOptions) -> Outcomes:
         pytest.fail("nothing is missing")
 
     summary = generate(plan(), runner=refuse)
@@ -129,6 +128,7 @@ def test_another_bundle_and_another_version_are_refused(plan: MakePlan) -> None:
 
 def test_a_worker_refuses_another_bundle_and_another_version(plan: MakePlan) -> None:
     made = plan()
+    made.path(0).parent.mkdir(parents=True)
     for name, value, told in (
         ("bundle", "0" * 64, "is another bundle than the data set is made from"),
         ("versions", {**made.settings.versions, "numpy": "1.0"}, "made with 1.0; install numpy"),
@@ -173,9 +173,7 @@ def _fail_some(broken: set[int], error: GenxError, times: int = 3) -> object:
     """Return a runner with which some shards fail, so many times each."""
     failed: dict[int, int] = {}
 
-    def run(
-        plan: Plan, indices: Sequence[int], options: RunOptions
-    ) -> Generator[Outcome, None, None]:
+    def run(plan: Plan, indices: Sequence[int], options: RunOptions) -> Outcomes:
         with ShardMaker(plan) as maker:
             for index in indices:
                 if index in broken and failed.get(index, 0) < times:
@@ -229,9 +227,7 @@ def test_ten_failures_in_a_row_end_the_run(plan: MakePlan) -> None:
 def test_a_shard_of_which_nothing_is_heard_is_tried_again(plan: MakePlan) -> None:
     calls: list[list[int]] = []
 
-    def forget(
-        plan: Plan, indices: Sequence[int], options: RunOptions
-    ) -> Generator[Outcome, None, None]:
+    def forget(plan: Plan, indices: Sequence[int], options: RunOptions) -> Outcomes:
         calls.append(list(indices))
         return run_here(plan, [i for i in indices if i != 4 or len(calls) > 1], options)
 
@@ -240,9 +236,7 @@ def test_a_shard_of_which_nothing_is_heard_is_tried_again(plan: MakePlan) -> Non
 
 
 def test_a_folder_that_workers_do_not_share_is_told(plan: MakePlan, tmp_path: Path) -> None:
-    def elsewhere(
-        plan: Plan, indices: Sequence[int], options: RunOptions
-    ) -> Generator[Outcome, None, None]:
+    def elsewhere(plan: Plan, indices: Sequence[int], options: RunOptions) -> Outcomes:
         settings, bundle = plan.settings, plan.bundle
         moved = Plan(settings=settings, bundle=bundle, folder=str(tmp_path / "elsewhere"))
         return run_here(moved, indices, options)
@@ -257,7 +251,7 @@ def test_what_cannot_fit_is_told_after_the_first_shard(
     free = shutil.disk_usage("/")._replace(free=20_000)
     monkeypatch.setattr("genx_runtimes.generate.run.shutil.disk_usage", lambda _: free)
     watched = Watched()
-    with pytest.raises(OutputError, match=r"84 more samples need some .* GB, 0.0 GB are free"):
+    with pytest.raises(OutputError, match=r"84 more samples need some .* MB, 0 MB are free"):
         generate(plan(n=100), runner=_fail_some(set(), BackendError("")), watch=watched)  # type: ignore[arg-type]
     assert watched.made_shards == [0]
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
@@ -18,14 +18,12 @@ from genx_runtimes.cpu import count_usable_cores
 from genx_runtimes.errors import BackendError
 from genx_runtimes.generate.plan import Plan
 from genx_runtimes.generate.record import Failure, Outcome
-from genx_runtimes.generate.runners import RunOptions
+from genx_runtimes.generate.runners import Outcomes, RunOptions
 
 WORKER = "genx_runtimes.generate.worker"
 
 
-def run_local(
-    plan: Plan, indices: Sequence[int], options: RunOptions
-) -> Generator[Outcome, None, None]:
+def run_local(plan: Plan, indices: Sequence[int], options: RunOptions) -> Outcomes:
     """Make shards in processes of their own; one that dies is replaced. See `runners`."""
     waiting = deque(indices)
     count = min(options.workers or choose_workers(plan), len(indices))

@@ -25,7 +25,7 @@ from genx_runtimes.generate.runners import Runner, RunOptions
 
 ATTEMPTS = 3
 _HOPELESS = 10
-_SLACK = 0.9
+_SURE = 0.5  # of what the rest seems to need: it may come out smaller
 # What would befall every other shard too.
 _FATAL = (BundleError, InputError, OutputError, BackendUnavailableError)
 
@@ -183,9 +183,9 @@ class _Run:
         left = sum(len(self._plan.span(index)) for index in self._ledger.list_missing())
         needed = shard.bytes / shard.count * left
         free = shutil.disk_usage(self._plan.folder).free
-        if needed * _SLACK > free:
+        if needed * _SURE > free:
             raise OutputError(
-                f"{left} more samples need some {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are "
+                f"{left} more samples need some {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are "
                 f"free in {self._plan.folder}",
                 fix="free some space and run it again, or choose another place with -o",
             )

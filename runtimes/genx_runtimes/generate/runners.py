@@ -3,7 +3,7 @@
 A runner hands shards to processes, here or elsewhere, each of which has one `ShardMaker`, and
 yields one `Outcome` for each shard that it was given, in any order, as soon as there is one. A
 shard whose process died has an outcome too: a failure. The rest is not its business: what failed
-is given to it again by `generate`, which also keeps the ledger. Closing the generator ends the work.
+is given to it again by `generate`, which also keeps the ledger. Closing the generator ends it.
 A new runner costs one file here and one line in `RUNNERS`.
 """
 
@@ -38,8 +38,9 @@ class RunOptions:
             raise InputError(f"workers is {self.workers}, expected 1 or more")
 
 
+Outcomes = Generator[Outcome, None, None]
 # Gets the plan and the indices of the shards to make.
-Runner = Callable[[Plan, Sequence[int], RunOptions], Generator[Outcome, None, None]]
+Runner = Callable[[Plan, Sequence[int], RunOptions], Outcomes]
 
 # name: the module in this package and the `Runner` in it
 RUNNERS = {

@@ -50,7 +50,7 @@ class GenerationShown:
         self._began = self._clock()
         self._progress.advance(there)
         self._progress.step(self._describe())
-        if kept:
+        if kept and missing:
             self._sink.say(f"{len(kept)} shards are there already, {missing} are missing")
 
     def made(self, shard: Shard) -> None:

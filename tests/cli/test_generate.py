@@ -32,7 +32,6 @@ def test_a_data_set_and_again(genx: Run, tiny: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "digits" / "data" / "shard-00001")
     again = genx("generate", tiny, *options, "--workers", 1)
     assert again.out.splitlines()[0] == "2 shards are there already, 1 are missing"
-    assert "  2 of them were there already" in again.out.splitlines()
     refused = genx("generate", tiny, *options, "--seed", 6)
     assert refused.code == 2
     assert refused.err == (

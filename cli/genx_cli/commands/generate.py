@@ -107,8 +107,6 @@ def _tell(sink: Sink, folder: Path, plan: Plan, summary: Summary, notes: list[st
         f"{folder} holds {samples:,} samples of seed {plan.settings.seed} from {dataset.name}: "
         f"{len(summary.shards)} shards, {size / 1e6:,.1f} MB"
     )
-    if summary.kept:
-        sink.say(f"  {summary.kept} of them were there already")
     sink.finish(
         {
             "path": str(folder),

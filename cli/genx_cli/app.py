@@ -22,6 +22,7 @@ COMMANDS = (
     "build",
     "verify",
     "sample",
+    "generate",
     "translate",
     "encode",
     "reconstruct",

@@ -86,8 +86,10 @@ def _write_json_lines(file: BinaryIO, batches: Iterator[Batch], _: int | None) -
 def _each_array(batch: Batch) -> Iterator[bytes]:
     import numpy as np
 
+    from genx_runtimes.npy import encode_array
+
     for sample in batch.output:
-        yield b"".join(_encode_array(np.asarray(sample)))
+        yield encode_array(np.asarray(sample))
 
 
 def _each_picture(batch: Batch) -> Iterator[bytes]:
@@ -116,15 +118,12 @@ def _each_text(batch: Batch) -> Iterator[bytes]:
 
 
 def _encode_array(array: Array) -> tuple[bytes, memoryview]:
-    """Return a `.npy` file; np.save would say "5760 requested and 480 written" at a full disk."""
-    import io
-
+    """Return a `.npy` file in parts, so that a large array is not copied."""
     import numpy as np
-    from numpy.lib import format as npy
 
-    header = io.BytesIO()
-    npy.write_array_header_1_0(header, npy.header_data_from_array_1_0(array))
-    return header.getvalue(), np.ascontiguousarray(array).data
+    from genx_runtimes.npy import encode_header
+
+    return encode_header(array.shape, array.dtype), np.ascontiguousarray(array).data
 
 
 # The first of each kind is the one that is natural for it.

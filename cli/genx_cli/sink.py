@@ -18,11 +18,14 @@ def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
 
     A bundle's vocabulary, labels and descriptions come from strangers.
     """
-    if (sys.stderr if err else sys.stdout).isatty():
+    stream = sys.stderr if err else sys.stdout
+    if stream.isatty():
         from genx_runtimes.terminal import escape_controls
 
         text = escape_controls(text)
-    typer.echo(text, err=err, nl=nl, color=True)  # without, escapes are taken out of files
+    # Named, or Click would go around the stream that keeps a progress display in one piece; without
+    # colour, escapes are taken out of files.
+    typer.echo(text, file=stream, nl=nl, color=True)
 
 
 class Progress(Protocol):

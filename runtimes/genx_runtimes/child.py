@@ -44,7 +44,7 @@ def run_child(command: Sequence[str], *, data: bytes = b"", timeout_s: float) ->
         return Outcome(output=b"", failure=f"cannot be started: {err.strerror or err}")
     if done.returncode == 0:
         return Outcome(output=done.stdout)
-    return Outcome(output=done.stdout, failure=_explain(done.returncode, done.stderr))
+    return Outcome(output=done.stdout, failure=explain_end(done.returncode, done.stderr))
 
 
 def one_line(err: BaseException) -> str:
@@ -53,7 +53,7 @@ def one_line(err: BaseException) -> str:
     return " ".join(text.split())
 
 
-def _explain(code: int, stderr: bytes) -> str:
+def explain_end(code: int, stderr: bytes) -> str:
     """Say why a process ended: its signal, or the last line that it wrote."""
     if code < 0:
         try:

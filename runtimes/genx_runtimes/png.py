@@ -21,11 +21,12 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 
 
-def encode_png(pixels: Pixels) -> bytes:
+def encode_png(pixels: Pixels, *, compression: int = 6) -> bytes:
     """Return pixels as a PNG file of as many bits a channel as they have.
 
     Args:
         pixels: (H, W, C), uint8 or uint16; C is 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA).
+        compression: of zlib, 0 (none) to 9 (smallest).
     """
     height, width, channels = pixels.shape
     bits = pixels.itemsize * 8
@@ -34,7 +35,8 @@ def encode_png(pixels: Pixels) -> bytes:
     rows = np.zeros((height, 1 + values.shape[1]), dtype=np.uint8)  # each begins with filter 0
     rows[:, 1:] = values
     header = struct.pack(">IIBBBBB", width, height, bits, _COLOUR_TYPES[channels], 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b""))
+    data = zlib.compress(rows.tobytes(), compression)
+    chunks = ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
     return _SIGNATURE + b"".join(_chunk(kind, data) for kind, data in chunks)
 
 

@@ -119,7 +119,7 @@ class Sampler(Closing):
             BackendError: the engine failed.
         """
         check_indices(start, n)
-        size = self._check_batch(batch, n)
+        size = settle_size(self.manifest.batch, batch, n)
         latents = self._open_latents(seed, conditions, truncation, options)
         ranges = (
             range(first, min(first + size, start + n)) for first in range(start, start + n, size)
@@ -154,7 +154,7 @@ class Sampler(Closing):
 
         Args and errors are those of `sample`, but `n` is within the bundle's bounds of a batch.
         """
-        self._check_batch(n, n)
+        settle_size(self.manifest.batch, n, n)
         draw = self.draw(
             n,
             seed=seed,
@@ -188,7 +188,7 @@ class Sampler(Closing):
         Args and errors are those of `sample`; classes stay those of `a`, `n` is 2 or more, and a
         bundle that draws nothing continuous is refused.
         """
-        size = self._check_batch(batch, n)
+        size = settle_size(self.manifest.batch, batch, n)
         draw = self.draw_between(
             a,
             b,
@@ -304,22 +304,27 @@ class Sampler(Closing):
             stop=sampler.stop if isinstance(sampler, TokensSpec) else (),
         )
 
-    def _check_batch(self, batch: int, n: int) -> int:
-        """Return the size of a pass: `batch`, or `n` if that is smaller."""
-        check_batch(self.manifest.batch, batch)
-        size = min(batch, n)
-        last = n % size or size
-        if last < self.manifest.batch.min:
-            raise InputError(
-                f"n = {n} in batches of {batch} leaves {last}, below the bundle's smallest batch",
-                fix=f"make n a multiple of {batch}, or of {self.manifest.batch.min}",
-            )
-        return size
-
     def close(self) -> None:
         """Free the engines."""
         for session in self.sessions.values():
             session.close()
+
+
+def settle_size(bounds: BatchBounds, batch: int, n: int) -> int:
+    """Return the size of a pass: `batch`, or `n` if that is smaller.
+
+    Raises:
+        InputError: it, or what is left for the last pass, is not within the bundle's bounds.
+    """
+    check_batch(bounds, batch)
+    size = min(batch, n)
+    last = n % size or size
+    if last < bounds.min:
+        raise InputError(
+            f"n = {n} in batches of {batch} leaves {last}, below the bundle's smallest batch",
+            fix=f"make n a multiple of {batch}, or of {bounds.min}",
+        )
+    return size
 
 
 def check_batch(bounds: BatchBounds, batch: int) -> None:

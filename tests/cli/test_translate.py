@@ -100,6 +100,12 @@ def _read(path: Path) -> np.ndarray:
         return np.asarray(image)
 
 
+def test_there_is_nothing_to_generate(genx: Run, bundle: Path) -> None:
+    done = genx("generate", bundle, "-n", 4, "-o", "x")
+    assert done.code == 2
+    assert "turns pictures into others, there is nothing to draw; genx translate" in done.err
+
+
 def test_a_file(genx: Run, bundle: Path, photos: Path, tmp_path: Path) -> None:
     done = genx("translate", bundle, photos / "colour.png", "-o", "out.png")
     assert (done.code, done.err) == (0, "")

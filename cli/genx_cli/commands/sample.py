@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genx_cli.engines import EngineChoice, settle_engine, warn_once
+from genx_cli.loop_options import LoopChoice
 from genx_cli.options import (
     AsJson,
     BatchSize,
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     from genx_runtimes.manifest import Manifest
     from genx_runtimes.sampler import Batch, Sampler
-
-_LOOPS = "Sampling loops"
 
 
 def sample(  # noqa: PLR0913 - one parameter a flag
@@ -54,48 +53,10 @@ def sample(  # noqa: PLR0913 - one parameter a flag
         str | None,
         typer.Option(metavar="A:B", help="Walk in n steps from sample A to sample B."),
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Diffusion: steps of the solver.", rich_help_panel=_LOOPS)
-    ] = None,
-    solver: Annotated[
-        str | None,
-        typer.Option(
-            help="Diffusion: ddpm, ddim, euler, heun or dpmpp_2m.", rich_help_panel=_LOOPS
-        ),
-    ] = None,
-    guidance: Annotated[
-        float | None,
-        typer.Option(
-            help="Diffusion: weight of the condition; 1 is no guidance.", rich_help_panel=_LOOPS
-        ),
-    ] = None,
-    length: Annotated[
-        int | None,
-        typer.Option(help="Sequences: elements. Text: new tokens.", rich_help_panel=_LOOPS),
-    ] = None,
-    temperature: Annotated[
-        float | None,
-        typer.Option(
-            help="Text, pixels: below 1 more likely, 0 the likeliest.", rich_help_panel=_LOOPS
-        ),
-    ] = None,
-    top_k: Annotated[
-        int | None,
-        typer.Option(help="Text, pixels: draw from the k likeliest.", rich_help_panel=_LOOPS),
-    ] = None,
-    top_p: Annotated[
-        float | None,
-        typer.Option(
-            help="Text, pixels: draw from the likeliest that add up to p.", rich_help_panel=_LOOPS
-        ),
-    ] = None,
-    prompt: Annotated[
-        str | None,
-        typer.Option(help="Text that each sample starts with.", rich_help_panel=_LOOPS),
-    ] = None,
     columns: Annotated[int | None, typer.Option(help="Pictures a row of the grid.")] = None,
     batch: BatchSize = None,
     *,
+    loop: LoopChoice,
     choice: EngineChoice,
     explain: Reason = False,
     force: Force = False,
@@ -106,7 +67,6 @@ def sample(  # noqa: PLR0913 - one parameter a flag
     from genx_cli.next_steps import suggest_sampling
     from genx_cli.writers import count_samples, find_writer
     from genx_runtimes.bundle import open_bundle
-    from genx_runtimes.samplers.loop import SamplingOptions
     from genx_runtimes.text import join_texts
     from genx_runtimes.writing import TERMINAL
 
@@ -117,16 +77,6 @@ def sample(  # noqa: PLR0913 - one parameter a flag
             f"{opened.manifest.name} turns pictures into others, there is nothing to draw",
             fix=suggest_sampling(bundle, opened.manifest),
         )
-    options = SamplingOptions(
-        steps=steps,
-        solver=solver,
-        guidance=guidance,
-        length=length,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        prompt=prompt,
-    )
     write = find_writer(output_path, opened.manifest.output, columns=columns, force=force)
     engine = settle_engine(sink, opened, choice, batch)
     with engine.open_sampler() as sampler:
@@ -134,7 +84,7 @@ def sample(  # noqa: PLR0913 - one parameter a flag
             "seed": seed,
             "batch": engine.batch,
             "truncation": truncation,
-            "options": options,
+            "options": loop.settle(),
         }
         conditions = parse_conditions(condition)
         batches = _draw(sampler, n, start, interpolate, conditions, common)

@@ -45,6 +45,13 @@ class Backend:
         """Whether the engine's package is there; it is not imported."""
         return not self.requires or find_spec(self.requires) is not None
 
+    def require(self) -> None:
+        """Raise BackendUnavailableError unless the engine's package is there."""
+        if not self.is_installed():
+            raise BackendUnavailableError(
+                f"backend {self.name!r} needs the package {self.requires!r}", fix=self.install
+            )
+
 
 class _BackendModule(Protocol):
     def open_session(
@@ -161,9 +168,6 @@ def open_session(
     settings = replace(options or SessionOptions(), device=device)
     if settings.allow_fallback:
         check_fallback(backend)
-    if not chosen.is_installed():
-        raise BackendUnavailableError(
-            f"backend {chosen.name!r} needs the package {chosen.requires!r}", fix=chosen.install
-        )
+    chosen.require()
     module = cast("_BackendModule", import_module(f"genx_runtimes.backends.{chosen.module}"))
     return module.open_session(model, component, settings)

@@ -2,11 +2,10 @@
 
     python benchmarks/bench_repeat.py
 
-Five runs in a row of the ratio between two engines on the DCGAN sample, the median over rounds in
-which they ran next to one another; then one with a background load on one core, which must be
-called noisy. One engine thread unless said otherwise: of two, the speed flips from process to
-process on a shared machine, and `genx bench` calls such rows unstable. Exit code 1 if a bar is
-missed. Needs the extra `openvino`.
+Five runs in a row of the ratio between two engines on the DCGAN sample, as the report has it; then
+one with a background load on one core, which must be called noisy. One engine thread unless said
+otherwise: of two, the speed flips from process to process on a shared machine, and `genx bench`
+calls such rows unstable. Exit code 1 if a bar is missed. Needs the extra `openvino`.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 MODEL = Path(__file__).parents[1] / "samples" / "dcgan"
 BAR = 0.05
@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=10.0, help="timed, of each row")
     parser.add_argument("--threads", type=int, default=1, help="of each engine")
-    parser.add_argument("--rounds", type=int, default=6, help="in which the engines take turns")
+    parser.add_argument("--rounds", type=int, help="in which the engines take turns")
     args = parser.parse_args()
     genx = str(Path(sys.executable).with_name("genx"))
     with tempfile.TemporaryDirectory() as folder:
@@ -38,15 +38,20 @@ def main() -> int:
         subprocess.run([genx, "export", str(MODEL), "-o", bundle, "-q"], check=True)
         command = [genx, "bench", bundle, "--batch", str(args.batch), "--json", "-"]
         command += ["--min-duration", str(args.seconds), "--backend", ",".join(ENGINES)]
-        command += ["--threads", str(args.threads), "--rounds", str(args.rounds)]
+        command += ["--threads", str(args.threads)]
+        command += ["--rounds", str(args.rounds)] if args.rounds is not None else []
         ratios = []
         for run in range(args.runs):
-            report = measure(command)
-            p50s = {row["backend"]: row["round_p50_ms"] for row in report["rows"]}
-            pairs = zip(*(p50s[name] for name in ENGINES), strict=True)
-            ratios.append(statistics.median(a / b for a, b in pairs))
-            verdicts = ", ".join(row["verdict"] for row in report["rows"])
-            print(f"  run {run + 1}: {ENGINES[0]} / {ENGINES[1]} = {ratios[-1]:.4f}  ({verdicts})")
+            rows = measure(command)["rows"]
+            found = rows[1]["speedup"]
+            ratios.append(found["ratio"])
+            between = f"{found['interval']['low']:.4f} to {found['interval']['high']:.4f}"
+            verdicts = ", ".join(row["verdict"] for row in rows)
+            print(
+                f"  run {run + 1}: {ENGINES[1]} is {ratios[-1]:.4f} x as fast as {ENGINES[0]}, "
+                f"{between}  ({verdicts})",
+                flush=True,
+            )
         load = subprocess.Popen([sys.executable, "-c", "while True: pass"])
         try:
             loaded = measure(command)["verdict"]
@@ -60,9 +65,10 @@ def main() -> int:
     return 0 if repeats and noticed else 1
 
 
-def measure(command: list[str]) -> dict[str, object]:
+def measure(command: list[str]) -> dict[str, Any]:
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout)
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from genx_cli.contenders import TORCH
-
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -35,7 +33,7 @@ def tell_report(sink: Sink, report: BenchReport, *, nodes: bool = False) -> None
     versions = report.versions | {n: v for row in report.rows for n, v in row.versions.items()}
     sink.say(", ".join(f"{name} {version}" for name, version in versions.items()))
     sink.show(_make_table(report.rows, _choose_columns(report)))
-    examined = list({(r.bundle, r.contender, r.batch): r for r in report.rows if r.parts}.values())
+    examined = _choose_examined(report.rows)
     if examined:
         sink.say("where the time of a call goes, the first sample of a process, memory")
         sink.show(_make_table(examined, _choose_parts(report)))
@@ -52,6 +50,16 @@ def tell_report(sink: Sink, report: BenchReport, *, nodes: bool = False) -> None
         f"measured {done} of {len(report.rows)} cases, each in its own process, "
         f"{report.settings.min_duration_s:g} s over {report.settings.rounds} rounds in turn"
     )
+
+
+def _choose_examined(rows: Sequence[Row]) -> list[Row]:
+    """Return a row for each contender and batch size, one whose calls were examined if there is."""
+    chosen: dict[tuple[str, str, int], Row] = {}
+    for row in rows:
+        key = (row.bundle, row.contender, row.batch)
+        if row.cold and (key not in chosen or row.parts):
+            chosen[key] = row
+    return list(chosen.values())
 
 
 def _warn(sink: Sink, report: BenchReport) -> None:
@@ -126,8 +134,8 @@ def _choose_columns(report: BenchReport) -> list[_Column]:
         ("at bound 1/s", _rate),
         ("of limit", lambda row: row.limit and f"{row.limit.of_limit:.0%}"),
     ]
-    if any(row.backend == TORCH for row in rows):
-        columns.append(("vs torch", lambda row: _speedup(report, row)))
+    if any(row.speedup for row in rows):
+        columns.append((_name_speedup(report), lambda row: _speedup(report, row)))
     return [*columns, ("verdict", lambda row: row.verdict)]
 
 
@@ -160,18 +168,24 @@ def _choose_names(report: BenchReport) -> list[_Column]:
     return [*columns, ("contender", _name)]
 
 
-def find_speedup(report: BenchReport, row: Row) -> float | None:
-    """Return PyTorch's p50 at the same batch size and scenario over the row's; None without one."""
-    for other in report.rows:
-        same = (other.bundle, other.batch, other.scenario) == (row.bundle, row.batch, row.scenario)
-        if same and other.backend == TORCH and other.latency and row.latency:
-            return other.latency.p50_ms / row.latency.p50_ms
-    return None
+def _name_speedup(report: BenchReport) -> str:
+    """Return `vs torch`, or `vs first` where the rows are held against several contenders."""
+    names = {row.speedup.contender for row in report.rows if row.speedup}
+    return f"vs {names.pop()}" if len(names) == 1 else "vs first"
 
 
 def _speedup(report: BenchReport, row: Row) -> str | None:
-    ratio = find_speedup(report, row)
-    return None if ratio is None else f"{ratio:.2f}x" + (" ?" if row.verdict == "noisy" else "")
+    """Return `1.81x 1.76-1.87`, marked where one of the two was disturbed or never settled."""
+    found = row.speedup
+    if found is None:
+        return None
+    case = (row.bundle, row.batch, row.scenario)
+    alike = (o for o in report.rows if (o.bundle, o.batch, o.scenario) == case)
+    pair = [row, *(o for o in alike if o.contender == found.contender)]
+    text = f"{found.ratio:.2f}x"
+    if found.interval is not None:
+        text += f" {found.interval.low:.2f}-{found.interval.high:.2f}"
+    return text + (" ?" if any(r.verdict in ("noisy", "unstable") for r in pair) else "")
 
 
 def _name(row: Row) -> str:
@@ -179,9 +193,8 @@ def _name(row: Row) -> str:
 
 
 def _interval(row: Row) -> str | None:
-    if row.latency is None:
-        return None
-    return f"{row.latency.p50_interval.low:.3f}-{row.latency.p50_interval.high:.3f}"
+    found = row.latency and row.latency.p50_interval
+    return f"{found.low:.3f}-{found.high:.3f}" if found else None
 
 
 def _peak(row: Row) -> str | None:

@@ -30,7 +30,8 @@ def list_contenders(
         bundle: what is sampled from.
         options: batch sizes and threads.
         backend: names with commas between them, `all`, or `auto`.
-        precision: names with commas between them, `all`, or None for the first.
+        precision: names with commas between them, `all`, or None for the first; with `auto` each
+            is settled apart, and `all` and None take the fastest.
         instances: of scenario `offline`.
 
     Raises:
@@ -53,7 +54,8 @@ def list_contenders(
         if options.allow_fallback:
             check_fallback(name)
         if name == AUTO:
-            yield from _settle(sink, bundle, options, precision, instances)
+            for variant in [None] if precision == _ALL else variants:
+                yield from _settle(sink, bundle, options, variant, instances)
             continue
         for variant in variants:
             yield genx_contender(bundle, name, variant, instances=instances)
@@ -98,7 +100,7 @@ def _settle(
     for batch in choose_batches(options.batches, bundle.manifest.batch):
         choice = EngineChoice(
             backend=AUTO,
-            precision=None if precision == _ALL else precision,
+            precision=precision,
             threads=options.threads,
         )
         engine = settle_engine(sink, bundle, choice, batch)

@@ -28,15 +28,14 @@ def tell_tuning(sink: Sink, tuning: Tuning) -> None:
     sink.table(columns, rows)
     if best is not None:
         sink.say(f"  fastest: {tuning.explain()}")
+    if tuning.remembered:
+        sink.say("  not searched now; --again searches anew")
     if tuning.noisy:
         sink.warn(
             "other programs used the machine meanwhile; tune again on a quiet one with --again"
         )
     if tuning.complete and not tuning.in_time:
-        sink.warn(
-            "the budget was spent before all was tried; --again with a longer --budget may find "
-            "more"
-        )
+        sink.warn("the budget was spent before all was tried; a longer --budget may find more")
 
 
 def suggest_next(bundle: Path, manifest: Manifest, tunings: Sequence[Tuning]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -43,6 +43,7 @@ from genx_runtimes.errors import InputError, SourceError
 from genx_runtimes.latents import LatentSource
 from genx_runtimes.manifest import BatchBounds, Manifest, OutputSpec
 from genx_runtimes.manifest_checks import list_contradictions
+from genx_runtimes.progress import Progress
 from genx_runtimes.samplers.loop import Draw
 from genx_runtimes.samplers.translate import add_images
 from genx_runtimes.sampling_specs import StateSpec
@@ -76,7 +77,7 @@ def export(  # noqa: PLR0913 - keyword-only, one for each flag of `genx export`
     images: Folders | None = None,
     force: bool = False,
     as_zip: bool = False,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Progress = lambda _: None,
 ) -> ExportReport:
     """Turn a trained model into a bundle, and prove that it draws the same.
 
@@ -285,7 +286,7 @@ def _translate(
     model: LoadedModel,
     bounds: BatchBounds,
     graphs: MutableMapping[str, bytes],
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> tuple[ComponentReport, ...]:
     """Make each component's ONNX file in `graphs`, traced on other samples than the golden ones."""
     reports = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -17,6 +17,7 @@ from genx_export.quantisation.image_folder import Folders, read_images, require_
 from genx_export.quantisation.material import count_samples, draw_from_bundle, find_base
 from genx_export.quantisation.recipe import QuantisationRecipe
 from genx_runtimes.bundle import open_bundle
+from genx_runtimes.progress import Progress
 from genx_runtimes.session import warn
 
 
@@ -44,7 +45,7 @@ def quantize(
     recipe: QuantisationRecipe | None = None,
     images: Folders | None = None,
     force: bool = False,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Progress = lambda _: None,
 ) -> QuantizeReport:
     """Make variants from a bundle's fp32 graphs, without the model that they came from.
 

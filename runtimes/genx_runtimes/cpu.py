@@ -33,11 +33,11 @@ def read_cpu_quota(root: Path = _ROOT) -> float | None:
     `cpu.cfs_quota_us` (-1: none) and `cpu.cfs_period_us`. A group is bounded by its parents too.
     """
     quotas = []
-    for folder in _own_groups(root, ""):
+    for folder in list_own_groups(root, ""):
         quota, _, period = read_text(folder / "cpu.max").partition(" ")
         if quota.isdigit() and period.strip().isdigit():
             quotas.append(int(quota) / int(period))
-    for folder in _own_groups(root, "cpu"):
+    for folder in list_own_groups(root, "cpu"):
         legacy = read_text(folder / "cpu.cfs_quota_us")
         period = read_text(folder / "cpu.cfs_period_us")
         if legacy.isdigit() and period.isdigit() and int(legacy) > 0:
@@ -45,7 +45,7 @@ def read_cpu_quota(root: Path = _ROOT) -> float | None:
     return min(quotas, default=None)
 
 
-def _own_groups(root: Path, controller: str) -> list[Path]:
+def list_own_groups(root: Path, controller: str) -> list[Path]:
     """List this process's control group folder and its parents, for v2 ("") or a v1 controller."""
     mount = root / "sys/fs/cgroup" / controller
     folders = [mount]
@@ -54,7 +54,7 @@ def _own_groups(root: Path, controller: str) -> list[Path]:
         if controller in controllers.split(","):
             group = mount / path.lstrip("/")
             folders += [f for f in (group, *group.parents) if f.is_relative_to(mount)]
-    return folders
+    return list(dict.fromkeys(folders))
 
 
 def list_allowed_cpus() -> list[int]:

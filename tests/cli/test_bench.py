@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import json
 from importlib import util
 from pathlib import Path
@@ -9,7 +10,14 @@ from typer.testing import CliRunner
 
 from genx_cli import extras
 from genx_cli.app import app
-from genx_runtimes.bench import decode_report, run
+from genx_cli.commands.bench import bench
+from genx_cli.contenders import list_contenders
+from genx_cli.engines import Engine, EngineChoice
+from genx_cli.sink import Sink
+from genx_runtimes.bench import BenchOptions, decode_report, run
+from genx_runtimes.bundle import Bundle, open_bundle
+from genx_runtimes.errors import InputError
+from genx_runtimes.session import SessionOptions
 
 TINY = str(Path(__file__).parents[1] / "data" / "tiny.genx")
 CODES = str(Path(__file__).parents[1] / "data" / "tiny_codes.genx")
@@ -17,7 +25,8 @@ QUICK = ["--min-duration", "0.01", "--rounds", "1", "--threads", "1"]
 
 
 def test_figures_for_people() -> None:
-    result = CliRunner().invoke(app, ["bench", TINY, *QUICK, "--batch", "1,2"])
+    command = ["bench", TINY, *QUICK, "--batch", "1,2", "--rounds", "2"]
+    result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     for text in (
         "p50 ms",
@@ -74,6 +83,47 @@ def test_auto_is_settled_for_each_batch_size(monkeypatch: pytest.MonkeyPatch) ->
     result = CliRunner().invoke(app, ["bench", TINY, *QUICK, "--backend", "auto", "--batch", "1,2"])
     assert result.exit_code == 0, result.output
     assert result.stdout.count("auto: ") == 2 * 2  # two tables
+
+
+def test_auto_is_settled_for_each_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def settle(sink: object, bundle: Bundle, choice: EngineChoice, batch: int) -> Engine:
+        del sink
+        asked.append((choice.precision, batch))
+        name = choice.precision or "fp32"
+        return Engine(
+            bundle=bundle,
+            backend="onnxruntime",
+            precision=name,
+            options=SessionOptions(threads=1),
+            batch=batch,
+            reason="",
+            notes=[],
+        )
+
+    monkeypatch.setattr("genx_cli.engines.settle_engine", settle)
+    bundle, options = open_bundle(TINY), BenchOptions(batches=(2,))
+
+    def ask(precision: str | None) -> list[str]:
+        found = list_contenders(
+            Sink(), bundle, options, backend="auto", precision=precision, instances=1
+        )
+        return [contender.name for contender in found]
+
+    assert ask("fp32,fp32") == ["auto: onnxruntime fp32"]
+    assert ask(None) == ask("all") == ["auto: onnxruntime fp32"]
+    assert asked == [("fp32", 2), (None, 2), (None, 2)]
+    with pytest.raises(InputError, match="no precision 'int8'"):
+        ask("fp32,int8")
+    assert asked[3:] == [("fp32", 2), ("int8", 2)]
+
+
+def test_the_flags_have_the_defaults_of_the_options() -> None:
+    flags, options = inspect.signature(bench).parameters, BenchOptions()
+    assert flags["rounds"].default == options.rounds
+    assert flags["min_duration"].default == options.min_duration_s
+    assert flags["latency_bound"].default == options.latency_bound_ms
 
 
 def test_quiet_says_nothing() -> None:

@@ -102,6 +102,15 @@ def test_a_different_bundle_is_said_and_only_then_fails_when_asked(
     assert genx("compare", "a.json", "a.json", "--same-bundle").code == 0
 
 
+def test_what_else_differs_is_warned_of(genx: Run, tmp_path: Path) -> None:
+    cut = msgspec.structs.replace(make_report(seed=1), complete=False)
+    _write(tmp_path, a=make_report(), b=cut)
+    done = genx("compare", "a.json", "b.json", "--html", "page.html")
+    said = "b was interrupted: it holds what was measured by then"
+    assert (done.code, done.err) == (0, f"warning: {said}\n")
+    assert said in (tmp_path / "page.html").read_text("utf-8")
+
+
 def test_bundles_are_named_where_there_are_several(genx: Run, tmp_path: Path) -> None:
     _write(tmp_path, a=make_report(), b=make_report(bundle="vae"))
     done = genx("compare", "a.json", "b.json")
@@ -146,7 +155,7 @@ def test_files_of_the_same_name_are_told_apart(genx: Run, tmp_path: Path) -> Non
         (("a.json", "bad.json"), "bad.json: this is no report of genx bench"),
         (("a.json", "a.json", "--fail-over", "5"), "--fail-over '5' is no percentage"),
         (("a.json", "a.json", "--html", "page.pdf"), "page.pdf ends in '.pdf'"),
-        (("a.json", "newer.json"), "newer.json: this is no report of genx bench"),
+        (("a.json", "newer.json"), "newer.json: this report has format version 2, this genx"),
     ],
 )
 def test_wrong_arguments(

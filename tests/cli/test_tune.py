@@ -46,6 +46,11 @@ def test_a_table_of_what_was_tried(genx: Run, tuning_machine: TuningMachine) -> 
     assert "  drawn by openvino fp32 with 2 threads, 0.500 ms at batch 16: 2.00 x" in drawn.out
     follow(genx, done.out)
     assert len(tuning_machine.asked) == count  # remembered
+    assert "remembered" not in done.out
+    again = genx("tune", TINY)
+    assert again.out.count("not searched now; --again searches anew") == 2
+    assert again.out.count("; remembered from 20") == 2
+    assert len(tuning_machine.asked) == count
     plain = genx("sample", TINY, "-n", 4, "-o", "b.png", "--explain")
     assert "  drawn by onnxruntime, as asked for" in plain.out
 

@@ -1,22 +1,18 @@
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
 from tests.runtimes.bench_reports import make_report
 
 from genx_runtimes.bench.compare import (
     Comparison,
     compare_reports,
-    divide_medians,
     parse_percentage,
-    read_report,
 )
 from genx_runtimes.bench.figures import Interval
-from genx_runtimes.bench.record import BenchReport, Row, encode_report
+from genx_runtimes.bench.record import BenchReport, Row, encode_report, read_report
 from genx_runtimes.errors import InputError
 
 
@@ -34,45 +30,11 @@ def _with(report: BenchReport, *rows: Row) -> BenchReport:
 
 
 def _compare(first: Row | None, other: Row | None) -> Comparison:
-    report = make_report()
-    reports = [_with(report, *([row] if row else [])) for row in (first, other)]
+    reports = [
+        _with(make_report(seed=seed), *([row] if row else []))
+        for seed, row in enumerate((first, other))
+    ]
     return compare_reports(reports, ("a", "b"))
-
-
-def test_the_interval_holds_95_times_of_100() -> None:
-    rng = np.random.default_rng(7)
-    truth, trials, hits = 1.3, 4000, 0
-    for first, other in zip(
-        rng.normal(math.log(2.0), 0.03, trials),
-        rng.normal(math.log(2.6), 0.01, trials),
-        strict=True,
-    ):
-        # The interval of each median, as its own error would give it.
-        rows = [
-            _row(math.exp(m), math.exp(m - 1.96 * sigma), math.exp(m + 1.96 * sigma))
-            for m, sigma in ((other, 0.01), (first, 0.03))
-        ]
-        divided = divide_medians(rows[0], rows[1])
-        assert divided is not None
-        ratio, interval = divided
-        assert interval.low < ratio < interval.high
-        hits += interval.low <= truth <= interval.high
-    assert 0.94 < hits / trials < 0.96
-
-
-def test_each_side_takes_the_ends_that_matter() -> None:
-    divided = divide_medians(_row(10.0, 9.0, 10.0), _row(5.0, 5.0, 6.0))
-    assert divided is not None
-    ratio, interval = divided
-    assert ratio == pytest.approx(2.0)
-    assert interval.high == pytest.approx(2.0)  # neither end goes that way
-    below = math.hypot(math.log(10 / 9), math.log(6 / 5))
-    assert interval.low == pytest.approx(2.0 * math.exp(-below))
-
-
-@pytest.mark.parametrize("bad", [0.0, -1.0])
-def test_no_ratio_of_what_cannot_be_a_time(bad: float) -> None:
-    assert divide_medians(_row(1.0, bad, 2.0), _row(1.0, 1.0, 1.0)) is None
 
 
 def test_rows_are_matched_by_case_whatever_their_order() -> None:
@@ -150,6 +112,85 @@ def test_a_contender_that_fails_only_later_is_a_regression() -> None:
     assert compare_reports(reports, ("a", "b")).regressions(0.05) == ()
 
 
+def test_a_contender_that_is_missing_is_a_regression() -> None:
+    first = make_report()
+    other = _with(make_report(seed=1), *make_report(seed=1).rows[1:])
+    (found,) = compare_reports([first, other], ("a", "b")).regressions(0.05)
+    assert found == "dcgan: onnxruntime fp32, batch 1, single-stream: missing in b"
+    assert compare_reports([other, first], ("b", "a")).regressions(0.05) == ()
+
+
+def test_where_all_fails_later_all_is_a_regression() -> None:
+    row = _row(1.0, 0.9, 1.1)
+    failed = msgspec.structs.replace(row, verdict="failed", latency=None)
+    assert len(_compare(row, failed).regressions(0.05)) == 1
+    with pytest.raises(InputError, match="every case failed in a"):
+        _compare(failed, row).regressions(0.05)
+
+
+def test_server_alone_cannot_be_judged() -> None:
+    row = msgspec.structs.replace(_row(1.0, 0.9, 1.1), scenario="server")
+    with pytest.raises(InputError, match="scenario server alone was measured"):
+        _compare(row, row).regressions(0.05)
+
+
+def test_single_rounds_cannot_be_judged() -> None:
+    row = _row(1.0, 0.9, 1.1)
+    assert row.latency is not None
+    latency = msgspec.structs.replace(row.latency, p50_interval=None)
+    once = msgspec.structs.replace(row, latency=latency)
+    with pytest.raises(InputError, match="a single round does not tell"):
+        _compare(once, row).regressions(0.05)
+
+
+def test_offline_is_judged_by_throughput() -> None:
+    """Two instances: each call takes longer, and more samples come out."""
+    row = make_report(scenarios=("offline",)).rows[0]
+    rates = (100.0, 101.0, 99.0)
+    first = msgspec.structs.replace(row, samples_per_s=100.0, round_samples_per_s=rates)
+    slower = msgspec.structs.replace(
+        first, samples_per_s=50.0, round_samples_per_s=tuple(r / 2 for r in rates)
+    )
+    (line,) = _compare(first, slower).lines
+    assert line.cells[1].ratio == pytest.approx(2.0)
+    (found,) = _compare(first, slower).regressions(0.05)
+    assert "2.000 x as slow in b" in found
+
+
+def test_rounds_of_the_same_run_are_divided_in_pairs() -> None:
+    report = make_report()
+    (row, *_) = report.rows
+    first = msgspec.structs.replace(row, round_p50_ms=(1.0, 2.0, 3.0))
+    other = msgspec.structs.replace(row, round_p50_ms=(2.0, 4.0, 6.0))
+    (line,) = compare_reports([_with(report, first), _with(report, other)], ("a", "b")).lines
+    found = line.cells[1]
+    assert found.interval is not None
+    assert (found.ratio, found.interval.low) == (pytest.approx(2.0), pytest.approx(2.0))
+
+
+def test_what_else_differs_is_said() -> None:
+    scenarios = ("single-stream", "server")
+    first, second = make_report(scenarios=scenarios), make_report(seed=1, scenarios=scenarios)
+    assert compare_reports([first, second], ("a", "b")).differences == ()
+    rows = [
+        msgspec.structs.replace(row, threads=1, instances=2 if row.batch == 1 else 1)
+        for row in second.rows
+    ]
+    settings = msgspec.structs.replace(second.settings, latency_bound_ms=20.0)
+    other = msgspec.structs.replace(second, rows=tuple(rows), settings=settings, complete=False)
+    found = compare_reports([first, other], ("a", "b"))
+    interrupted, bounds, threads = found.differences
+    assert interrupted == "b was interrupted: it holds what was measured by then"
+    assert bounds.startswith("latency bounds differ, 50 ms in a, 20 ms in b")
+    assert threads == (
+        "threads differ in b, cases: 42, such as dcgan: onnxruntime fp32, batch 1, single-stream: "
+        "2 in a, 2 x 1 in b"
+    )
+    for line in found.lines:
+        if line.scenario == "server":
+            assert line.cells[1].metric_ratio is None
+
+
 def test_nothing_in_common_is_no_pass() -> None:
     reports = [make_report(), make_report(bundle="other")]
     with pytest.raises(InputError, match="a, b have no measured case in common"):
@@ -191,6 +232,14 @@ def test_reading(tmp_path: Path) -> None:
     report = make_report()
     path.write_bytes(encode_report(report))
     assert read_report(path) == report
+
+
+def test_a_report_of_a_newer_genx_is_told_from_what_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "newer.json"
+    path.write_text('{"format": "genx-bench", "format_version": 2, "rows": {}}')
+    with pytest.raises(InputError, match="format version 2, this genx reads 1") as caught:
+        read_report(path)
+    assert caught.value.fix == "pip install --upgrade genx"
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": "other"}', "\udcff"])

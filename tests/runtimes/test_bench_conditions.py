@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from genx_runtimes.bench.conditions import Glimpse, compare, look, take_worst
-from genx_runtimes.bench.rows import list_disturbances
+from genx_runtimes.bench.rows import list_disturbances, list_notices
 from genx_runtimes.cpu import list_allowed_cpus
 
 CALM = Glimpse(
@@ -54,6 +54,28 @@ def test_what_linux_tells_is_read(tmp_path: Path) -> None:
         pytest.approx(0.4),
     )
     assert (found.mhz, found.celsius, found.throttles) == (1800.0, 51.0, 7)
+
+
+@pytest.mark.parametrize(
+    ("line", "folder"),
+    [("0::/pod/box", "sys/fs/cgroup/pod/box"), ("4:cpu,cpuacct:/box", "sys/fs/cgroup/cpu/box")],
+)
+def test_the_process_own_group_is_looked_at(tmp_path: Path, line: str, folder: str) -> None:
+    write(tmp_path, "proc/self/cgroup", line)
+    write(tmp_path, f"{folder}/cpu.stat", "nr_periods 9\nnr_throttled 5")
+    assert look(tmp_path).throttles == 5
+    write(tmp_path, str(Path(folder).parent / "cpu.stat"), "nr_periods 9\nnr_throttled 2")
+    assert look(tmp_path).throttles == 7
+
+
+def test_a_clock_that_fell_is_a_notice_and_no_disturbance() -> None:
+    slower = compare(CALM, replace(CALM, mhz=1700.0), wall_ns=10**9, threads=1)
+    assert list_notices(slower) == ["the clock fell from 2000 to 1700 MHz while it was timed"]
+    assert list_disturbances(slower) == []
+    for mhz in (1900.0, 2500.0, None):
+        found = compare(CALM, replace(CALM, mhz=mhz), wall_ns=10**9, threads=1)
+        assert list_notices(found) == []
+    assert list_notices(None) == []
 
 
 def test_the_clock_is_taken_from_cpuinfo_where_there_is_no_cpufreq(tmp_path: Path) -> None:

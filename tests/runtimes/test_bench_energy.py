@@ -7,7 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from genx_runtimes.bench import energy
-from genx_runtimes.bench.energy import find_meters
+from genx_runtimes.bench.case import Measurement
+from genx_runtimes.bench.energy import Reading, find_meters
+from genx_runtimes.bench.measure import WarmUp
+from genx_runtimes.bench.rows import find_energy
 
 
 def write(root: Path, name: str, text: str) -> Path:
@@ -72,6 +75,55 @@ def test_rails_of_a_jetson_are_integrated(tmp_path: Path) -> None:
     time.sleep(0.1)
     joules = meter.stop()
     assert joules == pytest.approx(10 * (time.monotonic() - start), rel=0.2)
+
+
+def make_rail(root: Path) -> Path:
+    """Make a Jetson's rail of 10 W; returns the file of its voltage."""
+    device = "sys/bus/i2c/devices/1-0040"
+    write(root, f"{device}/name", "ina3221")
+    write(root, f"{device}/hwmon/hwmon3/in1_label", "VDD_IN")
+    write(root, f"{device}/hwmon/hwmon3/curr1_input", "2000")
+    return write(root, f"{device}/hwmon/hwmon3/in1_input", "5000")
+
+
+def test_a_rail_that_cannot_be_read_any_more_is_said_and_counts_nothing(tmp_path: Path) -> None:
+    volts = make_rail(tmp_path)
+    reading = Reading(find_meters(tmp_path)[0])
+    volts.write_text("\n")
+    assert reading.stop() == {}
+    (reason,) = reading.reasons
+    assert reason.startswith("energy is not available: INA3221, VDD_IN: ")
+    assert str(volts) in reason
+
+
+def test_a_counter_that_is_gone_is_said_and_the_others_count(tmp_path: Path) -> None:
+    make_rail(tmp_path)
+    write(tmp_path, "sys/class/powercap/intel-rapl:0/name", "package-0")
+    counter = write(tmp_path, "sys/class/powercap/intel-rapl:0/energy_uj", "5")
+    reading = Reading(find_meters(tmp_path)[0])
+    counter.unlink()
+    assert list(reading.stop()) == ["INA3221, VDD_IN"]
+    assert "RAPL, package-0" in reading.reasons[0]
+    meters, _ = find_meters(tmp_path)
+    assert [meter.name for meter in meters] == ["INA3221, VDD_IN"]
+
+
+def test_energy_of_some_rounds_is_no_energy() -> None:
+    def measured(**joules: float) -> Measurement:
+        return Measurement(
+            warm_up=WarmUp(calls=3, stable=True, spread=0.0),
+            latencies_ns=[10**6],
+            samples=4,
+            wall_ns=10**9,
+            versions={},
+            joules=joules,
+        )
+
+    idle = {"rail": 2.0}
+    found = find_energy([measured(rail=10.0), measured(rail=10.0)], idle)
+    assert found is not None
+    assert found.joules_per_sample == pytest.approx((20 - 2 * 2) / 8)
+    assert find_energy([measured(rail=10.0), measured()], idle) is None
 
 
 def test_nvml_counts_millijoules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from tests.runtimes.bench_reports import make_report
 
+from genx_runtimes.bench.figures import GraphLimit
 from genx_runtimes.bench.page import make_page
 from genx_runtimes.bench.page.markup import Markup, element, join
 from genx_runtimes.bench.page.numbers import align, scale_si, shorten
@@ -138,7 +139,24 @@ def test_everything_has_its_words() -> None:
         "one call draws the latents",
         "3f3f3f",
         "1.31.1",
+        "2.55 × torch",
     ):
+        assert text in found.text
+
+
+def test_the_graphs_of_a_loop_and_why_there_are_no_nodes() -> None:
+    report = make_report(scenarios=("single-stream",))
+    (row, *_) = report.rows
+    assert row.limit is not None
+    graphs = tuple(
+        GraphLimit(component=name, calls=n, ms=1.5, macs=10**9, ceiling="compute", of_limit=0.25)
+        for name, n in (("denoiser", 20), ("decoder", 1))
+    )
+    reason = "this backend does not tell what each node took"
+    limit = msgspec.structs.replace(row.limit, graphs=graphs, nodes=(), reason=reason)
+    rows = (msgspec.structs.replace(row, limit=limit),)
+    found = _Reader(make_page([msgspec.structs.replace(report, rows=rows)]))
+    for text in ("How near each graph of a loop is", "denoiser", "decoder", "25.0 %", reason):
         assert text in found.text
 
 

@@ -24,11 +24,14 @@ from genx_runtimes.bench import (
     run_bench,
 )
 from genx_runtimes.bench import run as run_module
-from genx_runtimes.bench.case import Case
+from genx_runtimes.bench.case import Case, Measurement
 from genx_runtimes.bench.examine import check_golden, examine
 from genx_runtimes.bench.footprint import describe_device, measure_installed
+from genx_runtimes.bench.measure import WarmUp
 from genx_runtimes.bench.options import MAX_ROUNDS, choose_batches
 from genx_runtimes.bench.record import SCENARIOS
+from genx_runtimes.bench.rows import make_row
+from genx_runtimes.bench.tally import Tally
 from genx_runtimes.bench.worker import draw_endlessly, prepare_genx
 from genx_runtimes.bundle import Bundle, open_bundle
 from genx_runtimes.child import Outcome, run_child
@@ -102,6 +105,26 @@ def test_every_call_takes_the_next_samples(tiny: Bundle) -> None:
     assert set(contender.versions) == {"numpy", "onnxruntime"}
 
 
+def test_the_engine_is_imported_before_it_is_loaded(
+    tiny: Bundle, write_worker: Callable[[str, str], str]
+) -> None:
+    """What importing the engine takes is import time, whatever the worker."""
+    worker = write_worker(
+        "import_worker",
+        "import sys\n"
+        "from contextlib import contextmanager\n"
+        "from genx_runtimes.bench.worker import Prepared, serve\n"
+        "@contextmanager\n"
+        "def prepare(case):\n"
+        "    known = 'onnxruntime' in sys.modules\n"
+        "    yield Prepared(draw=lambda _: None, versions={'known': str(known)})\n"
+        "serve(prepare)\n",
+    )
+    contender = Contender(bundle=tiny, name="x", module=worker, backend="onnxruntime:cpu")
+    (row,) = run_bench([contender], replace(PLAIN, rounds=1)).rows
+    assert row.versions == {"known": "True"}
+
+
 def test_instances_draw_different_samples(tiny: Bundle) -> None:
     case = replace(make_case(tiny.path), instances=2)
     with prepare_genx(case) as contender:
@@ -163,6 +186,10 @@ def test_every_scenario_of_one_bundle(tiny: Bundle) -> None:
     }
     assert rows["offline"].instances == 2
     assert rows["single-stream"].instances == 1
+    # The others' calls are not those that were examined and profiled.
+    known = {name: (bool(row.parts), bool(row.limit)) for name, row in rows.items()}
+    assert known["single-stream"] == (True, bool(rows["single-stream"].limit))
+    assert {known[name] for name in ("multi-stream", "offline", "server")} == {(False, False)}
     assert rows["offline"].metric.value == rows["offline"].samples_per_s  # type: ignore[union-attr]
     latency = rows["server"].latency
     assert latency is None or latency.count >= 500
@@ -329,6 +356,76 @@ def test_instances_share_the_threads(tiny: Bundle, monkeypatch: pytest.MonkeyPat
     }
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
+    """Answer every case as `FAKE` does its first one; what was asked is noted."""
+    made: list[Case] = []
+
+    def answer(command: object, *, data: bytes, timeout_s: float) -> Outcome:
+        del command, timeout_s
+        case = msgspec.json.decode(data, type=Case)
+        made.append(case)
+        call_ns = {"onnxruntime": 2_000_000, "openvino": 1_000_000}[case.backend]
+        measured = Measurement(
+            warm_up=WarmUp(calls=3, stable=True, spread=0.0),
+            latencies_ns=[call_ns] * 5,
+            samples=5 * case.batch,
+            wall_ns=5 * call_ns,
+            versions={},
+            rate=9.0 if case.scenario == "server" else None,
+        )
+        return Outcome(output=msgspec.json.encode(measured))
+
+    monkeypatch.setattr(run_module, "run_child", answer)
+    return made
+
+
+PLAIN = replace(QUICK, examine=False, batches=(1,))
+
+
+def test_every_other_round_goes_back(tiny: Bundle, asked: list[Case]) -> None:
+    contenders = [genx_contender(tiny, name, None) for name in ("onnxruntime", "openvino")]
+    run_bench(contenders, replace(PLAIN, rounds=3))
+    there = ["onnxruntime", "openvino"]
+    assert [case.backend for case in asked] == [*there, *there[::-1], *there]
+
+
+def test_the_report_carries_the_ratio_of_two_backends(tiny: Bundle, asked: list[Case]) -> None:
+    contenders = [genx_contender(tiny, name, None) for name in ("onnxruntime", "openvino")]
+    options = replace(PLAIN, scenarios=("single-stream", "offline", "server"))
+    report = run_bench(contenders, options)
+    single, offline, server = (report.rows[place : place + 2] for place in (0, 2, 4))
+    for first, other in (single, offline):
+        assert first.speedup is None
+        assert other.speedup is not None
+        assert (other.speedup.contender, other.speedup.rounds) == ("onnxruntime fp32", 2)
+        assert other.speedup.ratio == pytest.approx(2.0)
+    assert offline[1].round_samples_per_s == pytest.approx((1000.0, 1000.0))
+    assert [row.speedup for row in server] == [None, None]
+    assert server[0].round_samples_per_s == ()
+    assert asked
+
+
+def test_a_search_for_a_rate_has_the_time_it_needs(tiny: Bundle, asked: list[Case]) -> None:
+    options = replace(PLAIN, rounds=10, scenarios=("server", "single-stream"), min_duration_s=6.0)
+    run_bench([genx_contender(tiny, "onnxruntime", None)], options)
+    seconds = [case.seconds for case in asked if case.scenario == "server"]
+    assert seconds == [2.0] * 3
+    assert sum(case.scenario == "single-stream" for case in asked) == 10
+
+
+def test_a_row_that_flips_between_two_speeds_is_unstable(
+    tiny: Bundle, write_worker: Callable[[str, str], str]
+) -> None:
+    flips = FAKE.replace("late = ", 'late = case["start"] // 2**44 in (2, 3, 7)\nspeed = ')
+    flips = flips.replace('"stable": not late', '"stable": True').replace("0.5, **", "0.0, **")
+    flips = flips.replace("3_000_000", "1_400_000")
+    fake = Contender(bundle=tiny, name="fake", module=write_worker("flips_worker", flips))
+    (row,) = run_bench([fake], replace(QUICK, batches=(1,), rounds=10)).rows
+    assert row.verdict == "unstable"
+    assert "the medians of the rounds are 40% apart" in row.reasons
+
+
 def test_calls_too_slow_for_a_warm_up_are_no_instability(
     tiny: Bundle, write_worker: Callable[[str, str], str]
 ) -> None:
@@ -340,6 +437,26 @@ def test_calls_too_slow_for_a_warm_up_are_no_instability(
     (row,) = run_bench([fake], replace(QUICK, batches=(1,))).rows
     assert row.verdict == "valid"
     assert "calls are too slow for the warm-up" in row.reasons[0]
+
+
+def test_quality_is_the_lower_of_graphs_and_loop(tiny: Bundle) -> None:
+    (spec,) = tiny.manifest.variants
+    int8 = msgspec.structs.replace(
+        spec,
+        name="int8",
+        min_psnr_db=30.0,
+        loop_tolerance=0.02,
+        quality={"psnr_db": 45.0, "loop_error": 0.01},
+    )
+    manifest = msgspec.structs.replace(tiny.manifest, variants=(spec, int8))
+    bundle = Bundle.__new__(Bundle)
+    bundle.__dict__.update(tiny.__dict__, manifest=manifest)
+    told = []
+    for name in ("fp32", "int8"):
+        contender = genx_contender(bundle, "onnxruntime", name)
+        tally = Tally(contender=contender, scenario="offline", batch=1, threads=1)
+        told.append(make_row(tally, idle_w={}, min_count=1).psnr_db)
+    assert told == [None, pytest.approx(40.0)]
 
 
 def test_a_report_that_is_none() -> None:

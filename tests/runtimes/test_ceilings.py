@@ -6,15 +6,18 @@ import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from genx_runtimes.backends import find_backend, open_session
 from genx_runtimes.bench import bandwidth, ceilings, gemm
 from genx_runtimes.bench.bandwidth import choose_size, measure_copy_rate, read_cache_bytes
-from genx_runtimes.bench.ceilings import CeilingRequest, ask_ceilings, measure_ceilings
+from genx_runtimes.bench.ceilings import CeilingRequest, ask_ceilings, measure_ceiling
+from genx_runtimes.bench.figures import Ceiling
 from genx_runtimes.bench.gemm import measure_gemm
 from genx_runtimes.bench.matmul_graph import PORTS, Dtype, describe_chain, make_chain
+from genx_runtimes.child import Outcome
 from genx_runtimes.errors import BackendError
 
 ENGINES = [
@@ -101,11 +104,11 @@ def test_a_gpu_has_none_yet(backend: str) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_what_fails_is_a_ceiling_with_its_reason() -> None:
-    (failed,) = measure_ceilings(CeilingRequest(backend="null", threads=1, dtypes=("fp32",)))
+    failed = measure_ceiling(CeilingRequest(backend="null", threads=1, dtype="fp32"))
     assert failed.macs_per_s is None
     assert failed.failure == "this backend does not tell what each node took"
     assert failed.bytes_per_s
-    (good,) = measure_ceilings(CeilingRequest(backend="onnxruntime", threads=1, dtypes=("fp32",)))
+    good = measure_ceiling(CeilingRequest(backend="onnxruntime", threads=1, dtype="fp32"))
     assert good.macs_per_s
     assert not good.failure
 
@@ -115,6 +118,28 @@ def test_a_process_of_its_own_answers() -> None:
     assert (fp32.dtype, int8.dtype) == ("fp32", "int8")
     assert fp32.bytes_per_s
     assert "does not tell" in fp32.failure
+
+
+def test_a_dtype_that_crashes_its_process_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known: list[float | None] = []
+
+    def answer(command: object, *, data: bytes, timeout_s: float) -> Outcome:
+        del command, timeout_s
+        asked = msgspec.json.decode(data, type=CeilingRequest)
+        known.append(asked.bytes_per_s)
+        if asked.dtype == "fp16":
+            return Outcome(output=b"", failure="was killed by SIGILL")
+        made = Ceiling(
+            backend=asked.backend, dtype=asked.dtype, threads=1, macs_per_s=2.0, bytes_per_s=3.0
+        )
+        return Outcome(output=msgspec.json.encode(made))
+
+    monkeypatch.setattr(ceilings, "run_child", answer)
+    found = {c.dtype: (c.macs_per_s, c.failure) for c in ask_ceilings("onnxruntime", 1)}
+    assert found == {"fp32": (2.0, ""), "fp16": (None, "was killed by SIGILL"), "int8": (2.0, "")}
+    assert known == [None, 3.0, 3.0]  # copying is measured once
 
 
 def test_a_process_that_dies_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:

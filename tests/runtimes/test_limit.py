@@ -10,7 +10,7 @@ import pytest
 from genx_runtimes.backends import find_backend
 from genx_runtimes.backends.onnxruntime_profile import read_profile
 from genx_runtimes.bench.figures import Ceiling
-from genx_runtimes.bench.limit import choose_ceiling, find_limit
+from genx_runtimes.bench.limit import choose_ceiling, find_limit, list_rates
 from genx_runtimes.bench.metered import Calls
 from genx_runtimes.bench.node_profile import (
     Profile,
@@ -90,11 +90,15 @@ PROFILE = Profile(
             kind="Conv",
             ms=2.0,
             share=0.5,
+            dtype="int8",
             origins=("conv2d_1",),
         ),
         ProfiledNode(component="generator", name="b/Tanh", kind="Tanh", ms=1.0, share=0.25),
     ),
 )
+
+
+RATES = {"fp32": 8e6, "int8": 3e7}
 
 
 def variant(name: str) -> VariantSpec:
@@ -109,6 +113,7 @@ def test_the_limit_by_hand() -> None:
         batch=2,
         engine_ms=5.0,
         ceiling=ceiling("fp32", 8e6, 1e6),
+        rates=RATES,
     )
     assert not isinstance(found, str)
     # The task takes what the native form takes, whatever ran.
@@ -125,8 +130,32 @@ def test_the_limit_by_hand() -> None:
     # A node is judged by what it really multiplies.
     conv, tanh = found.nodes
     assert conv.macs == 2400 * 8
-    assert conv.of_limit == pytest.approx(2400 * 8 / 8e6 / 2e-3)
+    # And by the rate of its own dtype: a layer that a variant keeps in another one is no slower.
+    assert (conv.dtype, conv.of_limit) == ("int8", pytest.approx(2400 * 8 / 3e7 / 2e-3))
     assert (tanh.macs, tanh.of_limit) == (None, None)
+
+
+@pytest.mark.parametrize("dtype", ["bf16", ""])
+def test_a_node_without_a_ceiling_of_its_dtype_is_not_judged(dtype: str) -> None:
+    (conv, _) = PROFILE.nodes
+    found = find_limit(
+        MANIFEST,
+        variant("int8"),
+        msgspec.structs.replace(PROFILE, nodes=(msgspec.structs.replace(conv, dtype=dtype),)),
+        batch=2,
+        engine_ms=5.0,
+        ceiling=ceiling("int8", 1e9),
+        rates=RATES,
+    )
+    assert not isinstance(found, str)
+    assert (found.nodes[0].macs, found.nodes[0].of_limit) == (2400 * 8, None)
+
+
+def test_rates_are_those_of_the_same_engine_and_threads() -> None:
+    one = msgspec.structs.replace(ceiling("int8", 5.0), threads=1)
+    none = ceiling("fp16", None, failure="does not multiply in fp16")
+    found = list_rates([ceiling("fp32", 2.0), one, none], backend="onnxruntime", threads=2)
+    assert found == {"fp32": 2.0}
 
 
 def test_memory_bounds_what_moves_much_and_multiplies_little() -> None:
@@ -137,6 +166,7 @@ def test_memory_bounds_what_moves_much_and_multiplies_little() -> None:
         batch=2,
         engine_ms=5.0,
         ceiling=ceiling("int8", 1e9, 1e5),
+        rates=RATES,
     )
     assert not isinstance(found, str)
     assert found.cost.macs == 1000 * 4  # the fewest of any precision
@@ -154,6 +184,7 @@ def test_a_bundle_without_costs_has_a_reason() -> None:
         batch=2,
         engine_ms=5.0,
         ceiling=ceiling("fp32", 1e9),
+        rates=RATES,
     )
     assert isinstance(found, str)
     assert "the multiply-adds of 'generator' are not in the bundle" in found

@@ -70,9 +70,15 @@ def latency(batch: int, **fields: object) -> Request:
     return Request(batches=(batch,), **fields)  # type: ignore[arg-type]
 
 
+def remember(tuning: Tuning) -> Tuning:
+    """Return a tuning as it comes out of the cache."""
+    return msgspec.structs.replace(tuning, remembered=True)
+
+
 def test_searched_once_for_each_batch_size_and_goal(bundle: Bundle, asked: list[Request]) -> None:
     first = tune(bundle, latency(1))
-    assert tune(bundle, latency(1)) == first
+    assert not first.remembered
+    assert tune(bundle, latency(1)) == remember(first)
     tune(bundle, latency(4))
     tune(bundle, Request(goal="throughput", batches=(1,)))
     tune(bundle, latency(1), again=True)
@@ -84,7 +90,7 @@ def test_searched_once_for_each_batch_size_and_goal(bundle: Bundle, asked: list[
         ("latency", (1,), None),
         ("latency", (1,), 1),
     ]
-    assert tune(bundle, latency(1)) == first
+    assert tune(bundle, latency(1)).best == first.best
     assert tune(bundle, latency(1, threads=1)).threads == 1
     assert len(asked) == 5
 
@@ -113,6 +119,51 @@ def test_other_bounds_search_anew_and_auto_takes_what_was_found_last(
     tune(bundle, latency(1, max_memory=10**9))
     assert settle(bundle, batch=1).max_memory == 10**9
     assert len(asked) == 3
+
+
+def test_a_search_that_was_cut_short_does_not_answer_a_longer_budget(
+    bundle: Bundle, asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = store.search
+    in_time = [False]
+
+    def cut(*args: object, **fields: object) -> Tuning:
+        made = search(*args, **fields)  # type: ignore[arg-type]
+        return msgspec.structs.replace(made, in_time=in_time[0])
+
+    monkeypatch.setattr(store, "search", cut)
+    tune(bundle, latency(1, budget_s=2.0))
+    assert tune(bundle, latency(1, budget_s=2.0)).remembered
+    assert tune(bundle, latency(1, budget_s=1.0)).remembered
+    assert settle(bundle, batch=1).remembered  # what was found last, whatever it was given
+    in_time[0] = True
+    assert not tune(bundle, latency(1, budget_s=60.0)).remembered
+    assert tune(bundle, latency(1, budget_s=600.0)).remembered  # all was tried, and clear
+    assert len(asked) == 2
+
+
+def test_batch_sizes_that_left_time_over_are_remembered_by_their_share(
+    bundle: Bundle, asked: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = store.search
+
+    def cut(*args: object, **fields: object) -> Tuning:
+        return msgspec.structs.replace(search(*args, **fields), in_time=False)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "search", cut)
+    request = Request(batches=(1, 4), budget_s=60)
+    found = tune_each(bundle, request, clock=lambda: 0.0)
+    assert [tuning.budget_s for tuning in found] == [30.0, 30.0]
+    assert all(tuning.remembered for tuning in tune_each(bundle, request, clock=lambda: 0.0))
+    assert [r.budget_s for r in asked] == [30.0, 60.0]
+
+
+def test_what_is_remembered_says_so(bundle: Bundle, asked: list[Request]) -> None:
+    assert "remembered" not in tune(bundle, latency(1)).explain()
+    found = tune(bundle, latency(1))
+    assert found.explain().endswith(f"; remembered from {found.created[:10]}")
+    assert settle(bundle, batch=1).explain() == found.explain()
+    assert len(asked) == 1
 
 
 def test_auto_takes_latency_alone_and_searches_briefly(

@@ -50,3 +50,21 @@ def test_one_that_is_faster_in_spite_of_flips_is_found() -> None:
     flips = [[draw.choice((0.064, 0.095)) for _ in range(18)] for _ in range(500)]
     found = sum(is_clearly_faster(costs(*(v / 1.6 for v in f[:9])), costs(*f[9:])) for f in flips)
     assert found >= 475
+
+
+@pytest.mark.parametrize(
+    ("time", "noise", "bound"), [(1.0, 0.1, 0.13), (1.02, 0.03, 0.03), (1.02, 0.1, 0.08)]
+)
+def test_all_looks_together_err_as_seldom_as_the_documentation_says(
+    time: float, noise: float, bound: float
+) -> None:
+    """A rival that takes `time` x the default's is looked at after each round from the third on."""
+    draw, runs = random.Random(1), 500
+
+    def is_chosen() -> bool:
+        default = [draw.lognormvariate(0, noise) for _ in range(9)]
+        rival = [time * draw.lognormvariate(0, noise) for _ in range(9)]
+        looks = range(3, 10)
+        return any(is_clearly_faster(costs(*rival[:n]), costs(*default[:n])) for n in looks)
+
+    assert sum(is_chosen() for _ in range(runs)) <= bound * runs

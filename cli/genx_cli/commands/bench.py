@@ -50,7 +50,9 @@ def bench(  # noqa: PLR0913 - one parameter a flag
     min_duration: Annotated[
         float, typer.Option(help="Timed seconds for each row, over all rounds.")
     ] = 10.0,
-    rounds: Annotated[int, typer.Option(help="How often the contenders take turns.")] = 3,
+    rounds: Annotated[
+        int, typer.Option(help="How often the contenders take turns; in server 3 times at most.")
+    ] = 10,
     compare_torch: Annotated[
         str | None,
         typer.Option(metavar="SOURCE", help="Measure the original model in PyTorch as well."),

@@ -30,8 +30,8 @@ def compare(
         str | None,
         typer.Option(
             metavar="P%",
-            help="Exit code 1 if a median is slower than the first report's by more than that, and "
-            "its interval says that it is slower.",
+            help="Exit code 1 if a case is slower than in the first report by more than that, and "
+            "its interval says that it is slower; or if it failed or is missing.",
         ),
     ] = None,
     same_bundle: Annotated[
@@ -47,12 +47,13 @@ def compare(
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Put reports beside one another: ratios of medians to the first, with 95 % intervals."""
+    """Put reports beside one another: ratios to the first report, with 95 % intervals."""
     import msgspec
 
     from genx_cli.reports import ReportFiles
-    from genx_runtimes.bench.compare import compare_reports, parse_percentage, read_report
+    from genx_runtimes.bench.compare import compare_reports, parse_percentage
     from genx_runtimes.bench.page import make_page
+    from genx_runtimes.bench.record import read_report
     from genx_runtimes.errors import InputError
 
     files = ReportFiles(json=json, html=html, force=force)
@@ -111,6 +112,8 @@ def _tell(sink: Sink, comparison: Comparison, reports: Sequence[BenchReport]) ->
                 f"different bundle: {bundle.name} is not the same in all reports, these ratios "
                 "compare models, not only machines"
             )
+    for difference in comparison.differences:
+        sink.warn(difference)
     columns = ["case", "batch", "scenario"]
     for place, name in enumerate(comparison.names):
         columns += [f"{name} ms  "]
@@ -121,8 +124,8 @@ def _tell(sink: Sink, comparison: Comparison, reports: Sequence[BenchReport]) ->
     if verdicts & {"noisy", "unstable"}:
         sink.say("  ? noisy or unstable: the machine was disturbed, or never settled")
     sink.say(
-        "  ms: medians; ratio: to the median of the first report, above 1 is slower; metric: the "
-        "same of p90 or p99 latency, or of samples/s"
+        "  ms: medians; ratio: to the median of the first report, in offline of the time a sample "
+        "takes, above 1 is slower; metric: the ratio of p90 or p99 latency, or of samples/s"
     )
 
 

@@ -20,6 +20,7 @@ from genx_export.quantisation.weight_only import list_weight_layers, shrink_weig
 from genx_runtimes.backends import open_session
 from genx_runtimes.errors import ExportError
 from genx_runtimes.manifest import ComponentSpec, Manifest
+from genx_runtimes.progress import Progress
 from genx_runtimes.verify import measure_range
 
 # The bits of weights, where activations stay in float32.
@@ -28,8 +29,6 @@ PRECISIONS = ("fp32", "fp16", "int8", *WEIGHT_ONLY)
 # Layers are ranked, and estimators compared, on so many of the samples.
 _FEW = 16
 _TRIED: tuple[Estimator, ...] = ("minmax", "percentile", "mse")
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -22,6 +22,7 @@ from genx_runtimes.bundle import open_bundle
 from genx_runtimes.cpu import count_usable_cores
 from genx_runtimes.errors import InputError, QualityError
 from genx_runtimes.manifest import Manifest, VariantSpec
+from genx_runtimes.progress import Progress
 from genx_runtimes.sampling_specs import OnePassSpec
 from genx_runtimes.session import Array
 from genx_runtimes.tuning import Combination, measure
@@ -34,8 +35,6 @@ _WORTH = 1.03
 
 # Where one call takes that long, larger batches are no faster for each sample, and take minutes.
 _SLOW_MS = 20.0
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from genx_export.quantisation.quality import Quality
 from genx_export.quantisation.recipe import QuantisationRecipe
 from genx_runtimes.errors import QualityError
+from genx_runtimes.progress import Progress
 
 Build = Callable[[Sequence[str]], bytes]
 Measure = Callable[[bytes], Quality]
@@ -47,7 +48,7 @@ def hold_floor(
     rank: Measure,
     recipe: QuantisationRecipe,
     *,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Progress = lambda _: None,
 ) -> Held:
     """Quantise as many layers as the floor allows.
 

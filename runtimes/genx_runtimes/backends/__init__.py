@@ -5,6 +5,7 @@ A new backend costs one file here, one line in `BACKENDS` and one test file.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -142,6 +143,19 @@ def check_fallback(name: str) -> None:
             f"allowing a fallback has no meaning with the backend {name!r}",
             fix=f"leave --allow-fallback out, or name a device: {', '.join(devices)}",
         )
+
+
+def import_engine(name: str) -> None:
+    """Import what a backend needs, which opening a session would do; what fails is told there.
+
+    Args:
+        name: NAME or NAME:DEVICE; nothing is done for one that is not in `BACKENDS`.
+    """
+    known = {backend.name: backend for backend in BACKENDS}
+    found = known.get(name.partition(":")[0])
+    if found is not None and found.requires and found.is_installed():
+        with suppress(ImportError, OSError):
+            import_module(found.requires)
 
 
 def open_session(

@@ -89,8 +89,8 @@ class Examination:
 
     Args:
         parts: where the time of a call goes; None for a contender that has no sampler of genx's.
-        steps: calls of the engine for a pass of the sampling loop.
-        step_ms: the median of one.
+        steps: how often the graph that is run most runs in a pass of the sampling loop.
+        step_ms: the median of a pass over `steps`; None where that is 1.
         engine_calls: how often each component runs in a pass.
     """
 

@@ -1,6 +1,6 @@
-"""What this machine can do, measured in a process of its own for each engine.
+"""What this machine can do, measured in a process of its own for each engine and dtype.
 
-python -m genx_runtimes.bench.ceilings < request.json > ceilings.json
+python -m genx_runtimes.bench.ceilings < request.json > ceiling.json
 """
 
 from __future__ import annotations
@@ -27,70 +27,72 @@ class CeilingRequest(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         backend: the engine.
         threads: that it runs with, and that copy memory.
-        dtypes: of the products.
+        dtype: of the products.
+        bytes_per_s: what copying reaches, where it was measured before; None measures it.
     """
 
     backend: str
     threads: int
-    dtypes: tuple[Dtype, ...] = DTYPES
+    dtype: Dtype
+    bytes_per_s: float | None = None
 
 
 def ask_ceilings(
     backend: str, threads: int, *, dtypes: tuple[Dtype, ...] = DTYPES
 ) -> tuple[Ceiling, ...]:
-    """Measure the ceilings of an engine, one for each dtype, in a new process.
+    """Measure the ceilings of an engine, one for each dtype, each in a new process.
 
-    It takes some five seconds of a machine that does nothing else. What cannot be measured has a
-    `failure` instead of figures; nothing is raised.
+    Copying is measured once. It takes some six seconds of a machine that does nothing else. What
+    cannot be measured has a `failure` instead of figures; nothing is raised.
 
     Args:
         backend: NAME or NAME:DEVICE.
         threads: of the engine, all its sessions together.
         dtypes: of the products.
     """
-    request = CeilingRequest(backend=backend, threads=threads, dtypes=dtypes)
+    found: list[Ceiling] = []
+    copied = None
+    for dtype in dtypes:
+        request = CeilingRequest(backend=backend, threads=threads, dtype=dtype, bytes_per_s=copied)
+        found.append(_ask(request))
+        copied = copied or found[-1].bytes_per_s
+    return tuple(found)
+
+
+def _ask(request: CeilingRequest) -> Ceiling:
     outcome = run_child(
         (sys.executable, "-m", "genx_runtimes.bench.ceilings"),
         data=msgspec.json.encode(request),
         timeout_s=_TIMEOUT_S,
     )
-    failure = outcome.failure
-    if not failure:
-        try:
-            return msgspec.json.decode(outcome.output, type=tuple[Ceiling, ...])
-        except msgspec.MsgspecError as err:
-            failure = f"the process answered no ceilings: {err}"
-    return tuple(_fail(request, dtype, failure) for dtype in dtypes)
+    if outcome.failure:
+        return _fail(request, outcome.failure, request.bytes_per_s)
+    try:
+        return msgspec.json.decode(outcome.output, type=Ceiling)
+    except msgspec.MsgspecError as err:
+        return _fail(request, f"the process answered no ceiling: {err}", request.bytes_per_s)
 
 
-def measure_ceilings(request: CeilingRequest) -> tuple[Ceiling, ...]:
+def measure_ceiling(request: CeilingRequest) -> Ceiling:
     """Measure in this process; an engine that fails is a ceiling with its reason."""
-    copied = measure_copy_rate(request.threads)
-    ceilings = []
-    for dtype in request.dtypes:
-        try:
-            rate = measure_gemm(request.backend, dtype, request.threads)
-        except GenxError as err:
-            ceilings.append(_fail(request, dtype, one_line(err), copied))
-            continue
-        ceilings.append(
-            Ceiling(
-                backend=request.backend,
-                dtype=dtype,
-                threads=request.threads,
-                macs_per_s=rate,
-                bytes_per_s=copied,
-            )
-        )
-    return tuple(ceilings)
-
-
-def _fail(
-    request: CeilingRequest, dtype: str, failure: str, copied: float | None = None
-) -> Ceiling:
+    copied = request.bytes_per_s or measure_copy_rate(request.threads)
+    try:
+        rate = measure_gemm(request.backend, request.dtype, request.threads)
+    except GenxError as err:
+        return _fail(request, one_line(err), copied)
     return Ceiling(
         backend=request.backend,
-        dtype=dtype,
+        dtype=request.dtype,
+        threads=request.threads,
+        macs_per_s=rate,
+        bytes_per_s=copied,
+    )
+
+
+def _fail(request: CeilingRequest, failure: str, copied: float | None) -> Ceiling:
+    return Ceiling(
+        backend=request.backend,
+        dtype=request.dtype,
         threads=request.threads,
         macs_per_s=None,
         bytes_per_s=copied,
@@ -99,4 +101,4 @@ def _fail(
 
 
 if __name__ == "__main__":
-    answer(CeilingRequest, measure_ceilings)
+    answer(CeilingRequest, measure_ceiling)

@@ -1,16 +1,16 @@
-"""Reports beside one another: ratios of their medians, with intervals."""
+"""Reports beside one another: ratios of what their cases cost, with intervals."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from genx_runtimes.bench.figures import Interval, Metric
-from genx_runtimes.bench.record import BenchReport, Row, Scenario, Verdict, decode_report
+from genx_runtimes.bench.ratio import divide_rounds, divide_runs
+from genx_runtimes.bench.record import BenchReport, Row, Scenario, Verdict
 from genx_runtimes.errors import InputError
 
 Key = tuple[str, str, int, Scenario]
@@ -21,15 +21,21 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         verdict: of the row; null where the report has no such row.
+        threads: engine threads of each instance.
+        instances: sessions that shared the work.
         p50_ms: the median latency.
-        ratio: of the median to that of the first report, above 1 is slower; null for the first
-            report, and in scenario `server`, where the medians are of different loads.
-        interval: of that ratio, 95 %.
+        ratio: of the median to that of the first report, in `offline` of the time a sample takes;
+            above 1 is slower. Null for the first report, and in scenario `server`, where the
+            medians are of different loads.
+        interval: of that ratio, 95 %; null where a report has a single round.
         metric: the scenario's figure.
-        metric_ratio: of that figure to the first report's; its interval is not known.
+        metric_ratio: of that figure to the first report's, its interval is not known; null in
+            `server` where the latency bounds differ.
     """
 
     verdict: Verdict | None = None
+    threads: int | None = None
+    instances: int | None = None
     p50_ms: float | None = None
     ratio: float | None = None
     interval: Interval | None = None
@@ -51,6 +57,12 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         """Return which case it is, in words."""
         return f"{self.bundle}: {self.contender}, batch {self.batch}, {self.scenario}"
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether the first report and another one have it."""
+        first, *others = self.cells
+        return first.verdict is not None and any(cell.verdict for cell in others)
+
 
 class BundleDigests(msgspec.Struct, frozen=True, kw_only=True):
     """The SHA-256 of a bundle's manifest in each report; null where it was not measured."""
@@ -71,11 +83,14 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         names: of the reports; ratios are to the first.
         bundles: of all reports.
         lines: one for each bundle, contender, batch size and scenario of any report.
+        differences: what else is not the same, in words: threads, instances, latency bounds, a
+            report that was interrupted.
     """
 
     names: tuple[str, ...]
     bundles: tuple[BundleDigests, ...]
     lines: tuple[Line, ...]
+    differences: tuple[str, ...] = ()
 
     @property
     def same_bundles(self) -> bool:
@@ -83,27 +98,30 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         return all(bundle.same for bundle in self.bundles)
 
     def regressions(self, limit: float) -> tuple[str, ...]:
-        """Return what is slower than in the first report, or failed only later, in words.
+        """Return what is slower than in the first report, failed only later or is missing.
 
         Args:
-            limit: how much slower a median may be, 0.05 for 5 %. A row is slower where its ratio
-                is above that and the whole interval of the ratio is above 1.
+            limit: how much slower a case may be, 0.05 for 5 %. It is slower where its ratio is
+                above that and the whole interval of the ratio is above 1.
 
         Raises:
-            InputError: no ratio is known, so that nothing can be judged.
+            InputError: no ratio has an interval, so that nothing can be judged.
         """
-        if not any(cell.interval for line in self.lines for cell in line.cells):
+        if not any(line.is_shared for line in self.lines):
             raise InputError(
                 f"{', '.join(self.names)} have no measured case in common: nothing can be judged",
                 fix="measure the same bundle with the same contenders and batch sizes",
             )
-        return tuple(found for line in self.lines for found in self._judge(line, limit))
+        found = tuple(text for line in self.lines for text in self._judge(line, limit))
+        if not found and not any(cell.interval for line in self.lines for cell in line.cells):
+            raise self._refuse()
+        return found
 
     def _judge(self, line: Line, limit: float) -> Iterator[str]:
         first = line.cells[0].verdict
         for name, cell in zip(self.names[1:], line.cells[1:], strict=True):
-            if cell.verdict == "failed" and first not in (None, "failed"):
-                yield f"{line.case}: failed in {name}"
+            if first not in (None, "failed") and cell.verdict in (None, "failed"):
+                yield f"{line.case}: {cell.verdict or 'missing'} in {name}"
             if cell.ratio is None or cell.interval is None:
                 continue
             if cell.ratio > 1 + limit and cell.interval.low > 1:
@@ -114,21 +132,24 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
                     f"{low:.3f} to {high:.3f}{noisy}"
                 )
 
-
-def read_report(path: Path) -> BenchReport:
-    """Read a report from a file.
-
-    Raises:
-        InputError: it cannot be read, or is no report; the message names the file.
-    """
-    try:
-        return decode_report(path.read_bytes())
-    except OSError as err:
-        raise InputError(
-            f"cannot read {path}: {err.strerror or err}", fix="genx bench writes reports"
-        ) from err
-    except InputError as err:
-        raise InputError(f"{path}: {err.message}", fix=err.fix) from err
+    def _refuse(self) -> InputError:
+        """Return why nothing can be judged, though there are cases in common."""
+        shared = [line for line in self.lines if line.is_shared]
+        if all(line.cells[0].verdict == "failed" for line in shared):
+            return InputError(
+                f"every case failed in {self.names[0]}: nothing can be judged",
+                fix="take a report as the first one whose cases were measured",
+            )
+        if all(line.scenario == "server" for line in shared):
+            return InputError(
+                "scenario server alone was measured, whose medians are of different loads: nothing "
+                "can be judged",
+                fix="measure another one as well: --scenario single-stream,server",
+            )
+        return InputError(
+            "no ratio has an interval: a single round does not tell what the next one would be",
+            fix="genx bench --rounds 3, or more",
+        )
 
 
 def compare_reports(reports: Sequence[BenchReport], names: Sequence[str]) -> Comparison:
@@ -145,11 +166,10 @@ def compare_reports(reports: Sequence[BenchReport], names: Sequence[str]) -> Com
     keys = dict.fromkeys(key for table in tables for key in table)
     lines = []
     for key in keys:
-        first = tables[0].get(key)
-        cells = [
-            _make_cell(table.get(key), None if table is tables[0] else first) for table in tables
-        ]
         bundle, contender, batch, scenario = key
+        cells = [_make_cell(tables[0].get(key))]
+        for table, report in zip(tables[1:], reports[1:], strict=True):
+            cells.append(_divide(table.get(key), tables[0].get(key), report, reports[0]))
         lines.append(
             Line(
                 bundle=bundle,
@@ -168,33 +188,8 @@ def compare_reports(reports: Sequence[BenchReport], names: Sequence[str]) -> Com
             for name in bundles
         ),
         lines=tuple(lines),
+        differences=tuple(_list_differences(reports, names, lines)),
     )
-
-
-def divide_medians(row: Row, first: Row) -> tuple[float, Interval] | None:
-    """Return the ratio of two independent medians with its 95 % interval; None if one is unknown.
-
-    The distances from each median to the ends of its own interval are added as squares, on a
-    logarithmic scale: the method of variance estimates recovery. The intervals need be neither
-    symmetric nor of the same width.
-
-    Source: Zou and Donner, "Construction of confidence limits about effect measures: a general
-    approach", Statistics in Medicine 27, 2008; its difference, here of logarithms.
-    """
-    if row.latency is None or first.latency is None:
-        return None
-    ends = []
-    for latency in (row.latency, first.latency):
-        values = (latency.p50_interval.low, latency.p50_ms, latency.p50_interval.high)
-        if not all(0 < value < math.inf for value in values):
-            return None
-        ends.append(tuple(map(math.log, values)))
-    (low, middle, high), (first_low, first_middle, first_high) = ends
-    ratio = middle - first_middle
-    below = math.hypot(middle - low, first_high - first_middle)
-    above = math.hypot(high - middle, first_middle - first_low)
-    interval = Interval(low=math.exp(ratio - below), high=math.exp(ratio + above))
-    return math.exp(ratio), interval
 
 
 def parse_percentage(text: str) -> float:
@@ -219,21 +214,65 @@ def _index(report: BenchReport, name: str) -> dict[Key, Row]:
     return table
 
 
-def _make_cell(row: Row | None, first: Row | None) -> Cell:
-    """Return what a report has of a line; `first` is None for the first report itself."""
+def _make_cell(row: Row | None) -> Cell:
+    """Return what a report has of a line, without its ratio to another."""
     if row is None:
         return Cell()
-    divided = None
-    if first is not None and row.scenario != "server":
-        divided = divide_medians(row, first)
     return Cell(
         verdict=row.verdict,
+        threads=row.threads,
+        instances=row.instances,
         p50_ms=row.latency.p50_ms if row.latency else None,
+        metric=row.metric,
+    )
+
+
+def _divide(row: Row | None, first: Row | None, report: BenchReport, base: BenchReport) -> Cell:
+    """Return what a report has of a line, beside what the first report has."""
+    cell = _make_cell(row)
+    if row is None or first is None:
+        return cell
+    is_same_run = (report.created, report.device) == (base.created, base.device)
+    divided = divide_rounds(row, first) if is_same_run else divide_runs(row, first)
+    bounds = {r.settings.latency_bound_ms for r in (report, base)}
+    is_bound_alike = row.scenario != "server" or len(bounds) == 1
+    return replace(
+        cell,
         ratio=divided[0] if divided else None,
         interval=divided[1] if divided else None,
-        metric=row.metric,
-        metric_ratio=_divide_metrics(row.metric, first.metric if first else None),
+        metric_ratio=_divide_metrics(row.metric, first.metric) if is_bound_alike else None,
     )
+
+
+def _list_differences(
+    reports: Sequence[BenchReport], names: Sequence[str], lines: Sequence[Line]
+) -> Iterator[str]:
+    """Say what was measured otherwise than in the first report."""
+    for report, name in zip(reports, names, strict=True):
+        if not report.complete:
+            yield f"{name} was interrupted: it holds what was measured by then"
+    bounds = [report.settings.latency_bound_ms for report in reports]
+    if len(set(bounds)) > 1 and any(li.scenario == "server" and li.is_shared for li in lines):
+        told = ", ".join(f"{b:g} ms in {name}" for b, name in zip(bounds, names, strict=True))
+        yield f"latency bounds differ, {told}: rates of scenario server are not compared"
+    for place, name in enumerate(names[1:], 1):
+        apart = [
+            line
+            for line in lines
+            if None not in (line.cells[0].threads, line.cells[place].threads)
+            and _tell_threads(line.cells[0]) != _tell_threads(line.cells[place])
+        ]
+        if apart:
+            first, other = apart[0].cells[0], apart[0].cells[place]
+            yield (
+                f"threads differ in {name}, cases: {len(apart)}, such as {apart[0].case}: "
+                f"{_tell_threads(first)} in {names[0]}, {_tell_threads(other)} in {name}"
+            )
+
+
+def _tell_threads(cell: Cell) -> str:
+    many = cell.instances is not None and cell.instances > 1
+    return f"{cell.instances} x {cell.threads}" if many else f"{cell.threads}"
 
 
 def _divide_metrics(metric: Metric | None, first: Metric | None) -> float | None:

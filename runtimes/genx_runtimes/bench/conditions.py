@@ -6,7 +6,7 @@ far more than others; figures taken so say little, and a ratio of two of them no
 Sources: Linux, Documentation/scheduler/sched-stats.rst (the second field of `schedstat` is the time
 spent waiting to run, in nanoseconds); proc(5), `/proc/stat`; "CPU Performance Scaling" (cpufreq,
 kHz); "Generic Thermal Sysfs driver" (millidegrees Celsius); `thermal_throttle` of x86's
-therm_throt.c; cgroup v2, `cpu.stat`.
+therm_throt.c; cgroup v2 and v1, `cpu.stat` (`nr_throttled`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genx_runtimes.bench.figures import Conditions
-from genx_runtimes.cpu import list_allowed_cpus
+from genx_runtimes.cpu import list_allowed_cpus, list_own_groups
 from genx_runtimes.system_files import read_text
 
 _ROOT = Path("/")
@@ -163,6 +163,8 @@ def _read_throttles(cpus: Iterable[int], root: Path) -> int | None:
     folder = root / "sys/devices/system/cpu"
     names = ("core_throttle_count", "package_throttle_count")
     texts = [read_text(folder / f"cpu{cpu}/thermal_throttle/{n}") for cpu in cpus for n in names]
-    texts += re.findall(r"^nr_throttled (\d+)$", read_text(root / "sys/fs/cgroup/cpu.stat"), re.M)
+    # A group is held back with its parents; version 1 keeps the counter with the controller.
+    for group in dict.fromkeys((*list_own_groups(root, ""), *list_own_groups(root, "cpu"))):
+        texts += re.findall(r"^nr_throttled (\d+)$", read_text(group / "cpu.stat"), re.M)
     counts = [int(text) for text in texts if text.isdecimal()]
     return sum(counts) if counts else None

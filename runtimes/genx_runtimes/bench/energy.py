@@ -9,9 +9,10 @@ are integrated here by the trapezoidal rule.
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from genx_runtimes.system_files import read_text
 
 _ROOT = Path("/")
 _PERIOD_S = 0.02
+_FAILED = object()
 _TOTAL_RAILS = ("VDD_IN", "POM_5V_IN", "VIN")
 
 
@@ -32,11 +34,19 @@ class Meter(Protocol):
         ...
 
     def start(self) -> None:
-        """Begin to count."""
+        """Begin to count.
+
+        Raises:
+            OSError: the counter cannot be read.
+        """
         ...
 
     def stop(self) -> float:
-        """Return the joules since `start`."""
+        """Return the joules since `start`.
+
+        Raises:
+            OSError: the counter could not be read, now or meanwhile.
+        """
         ...
 
 
@@ -56,12 +66,12 @@ class RaplMeter:
         """Return the joules since `start`."""
         total = 0
         for zone, before, after in zip(self._zones, self._before, self._read(), strict=True):
-            wrapped = int(read_text(zone / "max_energy_range_uj") or 0) if after < before else 0
+            wrapped = _read_number(zone / "max_energy_range_uj") if after < before else 0
             total += after - before + wrapped
         return total / 1e6
 
     def _read(self) -> list[int]:
-        return [int((zone / "energy_uj").read_text()) for zone in self._zones]
+        return [_read_number(zone / "energy_uj") for zone in self._zones]
 
 
 class NvmlMeter:
@@ -90,10 +100,11 @@ class RailMeter:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._joules = 0.0
+        self._failure: OSError | None = None
 
     def start(self) -> None:
         """Begin to count."""
-        self._joules = 0.0
+        self._joules, self._failure = 0.0, None
         self._ended.clear()
         self._thread = threading.Thread(target=self._integrate, daemon=True)
         self._thread.start()
@@ -103,9 +114,17 @@ class RailMeter:
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
+        if self._failure is not None:
+            raise self._failure
         return self._joules
 
     def _integrate(self) -> None:
+        try:
+            self._add_up()
+        except OSError as err:
+            self._failure = err
+
+    def _add_up(self) -> None:
         watts, at = self._read_watts(), time.monotonic()
         while True:
             last = self._ended.wait(_PERIOD_S)
@@ -116,7 +135,44 @@ class RailMeter:
                 return
 
     def _read_watts(self) -> float:
-        return sum(int(read_text(mv)) * int(read_text(ma)) / 1e6 for _, mv, ma in self._rails)
+        return sum(_read_number(mv) * _read_number(ma) / 1e6 for _, mv, ma in self._rails)
+
+
+def _read_number(path: Path) -> int:
+    """Return what a counter holds.
+
+    Raises:
+        OSError: it cannot be read, or holds no number.
+    """
+    text = path.read_text()
+    try:
+        return int(text)
+    except ValueError as err:
+        raise OSError(errno.EIO, f"holds no number: {text.strip()!r}", str(path)) from err
+
+
+class Reading:
+    """Meters that count at the same time; what cannot be read is not available.
+
+    Args:
+        meters: to start now.
+    """
+
+    def __init__(self, meters: Sequence[Meter]) -> None:
+        self.reasons: list[str] = []
+        self._running = [meter for meter in meters if self._try(meter, meter.start) is not _FAILED]
+
+    def stop(self) -> dict[str, float]:
+        """Return the joules since then of each meter that could be read; see `reasons`."""
+        found = {meter.name: self._try(meter, meter.stop) for meter in self._running}
+        return {name: joules for name, joules in found.items() if isinstance(joules, float)}
+
+    def _try(self, meter: Meter, read: Callable[[], object]) -> object:
+        try:
+            return read()
+        except OSError as err:
+            self.reasons.append(f"energy is not available: {meter.name}: {err}")
+            return _FAILED
 
 
 def find_meters(root: Path = _ROOT) -> tuple[list[Meter], str]:
@@ -141,8 +197,8 @@ def _find_rapl(root: Path) -> tuple[list[Meter], str]:
     denied = ""
     for zone in packages:
         try:
-            int((zone / "energy_uj").read_text())
-        except (OSError, ValueError):
+            _read_number(zone / "energy_uj")
+        except OSError:
             denied = str(zone / "energy_uj")
     return ([RaplMeter(packages)] if packages and not denied else []), denied
 
@@ -172,10 +228,13 @@ def _find_gpus() -> list[Meter]:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
 
             def read(handle: object = handle) -> int:
-                return nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+                try:
+                    return nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+                except nvml.NVMLError as err:
+                    raise OSError(str(err)) from err
 
             read()  # NVML refuses it on some
             meters.append(NvmlMeter(f"GPU {index}", read))
-    except nvml.NVMLError:
+    except (nvml.NVMLError, OSError):
         return meters
     return meters

@@ -25,7 +25,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
         best_ms: the shortest.
         mean_ms: the arithmetic mean.
         p50_ms: the median.
-        p50_interval: of the median, by bootstrap over rounds and calls.
+        p50_interval: of the median, from how far the rounds are apart; null for a single round.
         p90_ms: 90th percentile; this and those after are null where fewer than five calls lie
             beyond it.
         p95_ms: 95th percentile.
@@ -39,7 +39,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     best_ms: float
     mean_ms: float
     p50_ms: float
-    p50_interval: Interval
+    p50_interval: Interval | None
     p90_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
@@ -74,13 +74,32 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
 
 
+class Speedup(msgspec.Struct, frozen=True, kw_only=True):
+    """How many times as fast a row is as another of the same bundle, batch size and scenario.
+
+    Each round's figures are divided, in which both ran next to one another; see docs/bench.md.
+
+    Args:
+        contender: the other: PyTorch where it was measured, else the first contender.
+        ratio: of the other's median latency to this one's, in `offline` of the throughputs; above 1
+            is faster than the other.
+        interval: of the ratio; null for a single round.
+        rounds: that both ran in.
+    """
+
+    contender: str
+    ratio: float
+    interval: Interval | None
+    rounds: int
+
+
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Where the time of one call goes: medians in milliseconds, measured apart from the latencies.
 
     Args:
         latents_ms: drawing the latents.
         engine_ms: in the engine, all its calls together.
-        device_ms: on the GPU, from its own events; null without one.
+        device_ms: on the GPU, from its own events; not measured yet: always null.
         host_ms: the rest of the call: loops, checks, copies.
         pixels_ms: mapping to uint8 pixels, or what the output kind needs.
         encoding_ms: making files of the samples, in memory; not part of a call.
@@ -113,7 +132,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         peak_resident: the largest resident set of the process in any round.
-        device: on the GPU, of this process.
+        device: on the GPU, of this process; not measured yet: always null.
         bundle: the bundle on disk.
         engine: the graphs that this contender loads, on disk.
         installed: genx and the engine, with what they need, on disk.
@@ -202,7 +221,9 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         ms: of one call, the mean, all steps together.
         share: of the time of all nodes.
         macs: its multiply-adds at this batch size, all steps; null where it is fused or unknown.
-        of_limit: achieved over the machine's ceiling; null where `macs` is.
+        of_limit: achieved over the machine's ceiling of the node's own dtype; null where `macs` is,
+            and where there is no such ceiling.
+        dtype: what the engine computed it in; empty where it does not tell.
     """
 
     component: str
@@ -212,6 +233,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     share: float
     macs: int | None
     of_limit: float | None
+    dtype: str = ""
 
 
 class GraphLimit(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ multiply-adds at the rate of the best matrix product, and as its bytes at that o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from genx_runtimes.bench.figures import Ceiling, Cost, GraphLimit, Limit, Node
@@ -51,6 +51,12 @@ def choose_ceiling(
     return "; ".join(reasons) or f"no ceiling of {backend} was measured at {threads} threads"
 
 
+def list_rates(ceilings: Sequence[Ceiling], *, backend: str, threads: int) -> dict[str, float]:
+    """Return the multiply-adds a second of each dtype that an engine multiplies in."""
+    alike = (c for c in ceilings if (c.backend, c.threads) == (backend, threads))
+    return {ceiling.dtype: ceiling.macs_per_s for ceiling in alike if ceiling.macs_per_s}
+
+
 def find_limit(
     manifest: Manifest,
     variant: VariantSpec,
@@ -59,6 +65,7 @@ def find_limit(
     batch: int,
     engine_ms: float,
     ceiling: Ceiling,
+    rates: Mapping[str, float],
 ) -> Limit | str:
     """Return how far a case is from the limit, or why that is not known.
 
@@ -73,6 +80,7 @@ def find_limit(
         batch: samples that one pass of the loop draws.
         engine_ms: of a pass, in the engine, as the case measured it.
         ceiling: from `choose_ceiling`.
+        rates: from `list_rates`; a node is judged by that of its own dtype.
     """
     works = []
     for calls in profile.calls:
@@ -104,7 +112,7 @@ def find_limit(
         ceiling=bound,
         of_limit=least_s / engine_ms * 1e3,
         graphs=tuple(_find_graph_limit(work, ceiling) for work in works),
-        nodes=tuple(_find_node(node, variant, profile, ceiling) for node in profile.nodes),
+        nodes=tuple(_find_node(node, variant, profile, rates) for node in profile.nodes),
         reason=profile.failure,
     )
 
@@ -145,14 +153,14 @@ def _find_graph_limit(work: _Work, ceiling: Ceiling) -> GraphLimit:
 
 
 def _find_node(
-    node: ProfiledNode, variant: VariantSpec, profile: Profile, ceiling: Ceiling
+    node: ProfiledNode, variant: VariantSpec, profile: Profile, rates: Mapping[str, float]
 ) -> Node:
     """Return a node with the multiply-adds that the graph which ran has there."""
-    assert ceiling.macs_per_s
     samples = next(c.samples for c in profile.calls if c.component == node.component)
     cost = variant.costs.get(node.component)
     found = [n.macs for n in cost.nodes if {n.name, n.output} & set(node.origins)] if cost else []
     macs = sum(found) * samples if found else None
+    rate = rates.get(node.dtype)
     return Node(
         component=node.component,
         name=node.name,
@@ -160,5 +168,6 @@ def _find_node(
         ms=node.ms,
         share=node.share,
         macs=macs,
-        of_limit=None if macs is None else macs / ceiling.macs_per_s / node.ms * 1e3,
+        of_limit=None if macs is None or not rate else macs / rate / node.ms * 1e3,
+        dtype=node.dtype,
     )

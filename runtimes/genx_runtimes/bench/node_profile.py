@@ -46,6 +46,7 @@ class ProfiledNode(msgspec.Struct, frozen=True, kw_only=True):
         kind: the operator.
         ms: of one pass, the mean.
         share: of the time of all nodes of all graphs.
+        dtype: what the engine computed it in; empty where it does not tell.
         origins: see `NodeTime`.
     """
 
@@ -54,6 +55,7 @@ class ProfiledNode(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     ms: float
     share: float
+    dtype: str = ""
     origins: tuple[str, ...] = ()
 
 
@@ -163,6 +165,7 @@ def _time_nodes(sampler: Sampler, batch: int) -> tuple[ProfiledNode, ...]:
             kind=node.kind,
             ms=node.ms / passes,
             share=node.ms / total,
+            dtype=node.dtype,
             origins=node.origins,
         )
         for name, node in times[:HEAVIEST]

@@ -11,7 +11,10 @@ from genx_runtimes.manifest import BatchBounds
 from genx_runtimes.sampler import check_batch
 
 DEFAULT_BATCHES = (1, 4, 16)
+DEFAULT_ROUNDS = 10
 MAX_ROUNDS = 1000
+# A search for a rate needs longer than a median; it finds the same one within some per cent.
+_MOST_SEARCHES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +29,7 @@ class BenchOptions:
         min_duration_s: timed seconds a case, over all rounds.
         min_count: calls a case at least, over all rounds, while that takes no longer than three
             times `min_duration_s`.
-        rounds: how often the contenders take turns.
+        rounds: how often the contenders take turns; in `server` three times at most.
         warm_up_s: when a warm-up gives up waiting for stable latencies.
         latency_bound_ms: of scenario `server`: 99 % of the queries must be answered by then.
         grace_s: seconds that a worker may take beyond warm-up and timing, loading included.
@@ -39,7 +42,7 @@ class BenchOptions:
     threads: int | None = None
     min_duration_s: float = 10.0
     min_count: int = 50
-    rounds: int = 3
+    rounds: int = DEFAULT_ROUNDS
     warm_up_s: float = 2.0
     latency_bound_ms: float = 50.0
     grace_s: float = 300.0
@@ -53,6 +56,10 @@ class BenchOptions:
             raise InputError(f"rounds is {self.rounds}, expected 1 to {MAX_ROUNDS}")
         if self.threads is not None and self.threads < 1:
             raise InputError(f"threads is {self.threads}, expected 1 or more")
+
+    def count_rounds(self, scenario: Scenario) -> int:
+        """Return how often a case of a scenario is measured."""
+        return min(self.rounds, _MOST_SEARCHES) if scenario == "server" else self.rounds
 
 
 def parse_batches(text: str) -> tuple[int, ...]:

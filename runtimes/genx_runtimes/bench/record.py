@@ -6,6 +6,7 @@ how each figure is taken. What a machine does not tell is null, never 0.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -21,11 +22,13 @@ from genx_runtimes.bench.figures import (
     Memory,
     Metric,
     Parts,
+    Speedup,
 )
 from genx_runtimes.errors import InputError
 
 Scenario = Literal["single-stream", "multi-stream", "offline", "server"]
 SCENARIOS: tuple[Scenario, ...] = ("single-stream", "multi-stream", "offline", "server")
+FORMAT_VERSION = 1
 Verdict = Literal["valid", "unstable", "noisy", "failed"]
 
 
@@ -48,16 +51,22 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         samples_per_s: over all time that calls took; in `server`, at that rate.
         latency: of a call (single-stream, offline) or a query (multi-stream, server).
         round_p50_ms: the median of each round: how far they are apart is how far to trust them.
+        round_samples_per_s: the throughput of each round; none in `server`.
+        speedup: beside PyTorch or the first contender; null for that one itself, in `server`, and
+            where neither has figures.
         histogram: all latencies.
-        step_ms: the median of one step of a loop; null without one.
-        steps: of the loop for one sample; 1 without one.
-        parts: where the time goes.
+        step_ms: the median of a call's time without latents and pixels, over `steps`; null where
+            that is 1.
+        steps: runs of the engine in one call, of the graph that is run most; 1 without a loop.
+        parts: where the time of a call goes; null in `multi-stream` and `server`, whose calls are
+            of other sizes, and with several instances.
         cold: the first sample.
         memory: what it takes.
         energy: null where no counter can be read; `reasons` of the report say why.
         conditions: of the machine.
-        limit: distance to the machine's ceilings.
-        psnr_db: quality of the variant, from the bundle; null for the exact one.
+        limit: distance to the machine's ceilings; null where `parts` are.
+        psnr_db: quality of the variant, the lower that the bundle states of its graphs and of whole
+            loops; null for the exact one.
         versions: of what ran.
     """
 
@@ -76,6 +85,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     samples_per_s: float | None = None
     latency: Latency | None = None
     round_p50_ms: tuple[float, ...] = ()
+    round_samples_per_s: tuple[float, ...] = ()
+    speedup: Speedup | None = None
     histogram: Histogram | None = None
     step_ms: float | None = None
     steps: int = 1
@@ -119,7 +130,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         scenarios: in the order asked for.
         batches: as asked for; empty for each bundle's usual ones.
-        rounds: how often the contenders took turns.
+        rounds: how often the contenders took turns; in `server` three times at most.
         min_duration_s: timed seconds a case, over all rounds.
         min_count: calls a case at least, over all rounds.
         latency_bound_ms: of scenario `server`.
@@ -168,6 +179,13 @@ class BenchReport(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(row for row in self.rows if row.verdict == "failed")
 
 
+class _Head(msgspec.Struct, frozen=True):
+    """What tells a report of a newer genx from what is none."""
+
+    format: str = ""
+    format_version: int = 0
+
+
 def decode_report(data: bytes) -> BenchReport:
     """Parse a report.
 
@@ -175,11 +193,34 @@ def decode_report(data: bytes) -> BenchReport:
         InputError: not a report, or one of a newer genx.
     """
     try:
+        head = msgspec.json.decode(data, type=_Head)
+        if head.format == "genx-bench" and head.format_version > FORMAT_VERSION:
+            raise InputError(
+                f"this report has format version {head.format_version}, this genx reads "
+                f"{FORMAT_VERSION}",
+                fix="pip install --upgrade genx",
+            )
         return msgspec.json.decode(data, type=BenchReport)
     except msgspec.MsgspecError as err:
         raise InputError(
             f"this is no report of genx bench: {err}", fix="genx bench BUNDLE --json report.json"
         ) from err
+
+
+def read_report(path: Path) -> BenchReport:
+    """Read a report from a file.
+
+    Raises:
+        InputError: it cannot be read, or is no report; the message names the file.
+    """
+    try:
+        return decode_report(path.read_bytes())
+    except OSError as err:
+        raise InputError(
+            f"cannot read {path}: {err.strerror or err}", fix="genx bench writes reports"
+        ) from err
+    except InputError as err:
+        raise InputError(f"{path}: {err.message}", fix=err.fix) from err
 
 
 def encode_report(report: BenchReport) -> bytes:

@@ -21,7 +21,8 @@ from genx_runtimes.bench.figures import (
     Metric,
 )
 from genx_runtimes.bench.footprint import measure_graphs, measure_installed, measure_size
-from genx_runtimes.bench.limit import choose_ceiling, find_limit
+from genx_runtimes.bench.limit import choose_ceiling, find_limit, list_rates
+from genx_runtimes.bench.quality import find_psnr
 from genx_runtimes.bench.record import Row, Verdict
 from genx_runtimes.bench.statistics import describe, make_histogram
 from genx_runtimes.bench.tally import Tally
@@ -31,6 +32,7 @@ _WAITING = 0.05
 _OTHERS = 0.05
 _STOLEN = 0.02
 _ROUNDS_APART = 0.10
+_SLOWER_CLOCK = 0.10
 
 
 def make_row(
@@ -58,7 +60,7 @@ def make_row(
         scenario=tally.scenario,
         verdict="failed",
         reasons=(tally.failure or "was not measured",),
-        psnr_db=variant.quality.get("psnr_db") if _is_lossy(contender) else None,
+        psnr_db=find_psnr(variant) if _is_lossy(contender) else None,
     )
     if tally.failure or not tally.rounds:
         return head
@@ -70,7 +72,9 @@ def make_row(
     verdict, reasons = _judge(tally, latency, medians, conditions, min_count)
     samples, wall = sum(r.samples for r in rounds), sum(r.wall_ns for r in rounds)
     examined = tally.examined or Examination()
-    found = _find_limit(tally, ceilings)
+    if not tally.has_parts:
+        examined = Examination(steps=examined.steps)
+    found = _find_limit(tally, ceilings) if tally.has_parts else ""
     if isinstance(found, str) and found:
         reasons = (*reasons, found)
     return msgspec.structs.replace(
@@ -81,6 +85,7 @@ def make_row(
         samples_per_s=samples / wall * 1e9 if wall else None,
         latency=latency,
         round_p50_ms=medians,
+        round_samples_per_s=_list_rates(tally),
         histogram=make_histogram([ns for part in timed for ns in part]) if timed else None,
         step_ms=examined.step_ms,
         steps=examined.steps,
@@ -88,11 +93,17 @@ def make_row(
         cold=_take_median([r.cold for r in rounds if r.cold is not None]),
         memory=_find_memory(contender, rounds),
         # The meters ran over the whole search of scenario `server`, not over its best probe alone.
-        energy=_find_energy(rounds, idle_w) if tally.scenario != "server" else None,
+        energy=find_energy(rounds, idle_w) if tally.scenario != "server" else None,
         conditions=conditions,
         limit=found if isinstance(found, Limit) else None,
         versions=rounds[-1].versions,
     )
+
+
+def _list_rates(tally: Tally) -> tuple[float, ...]:
+    if tally.scenario == "server":
+        return ()
+    return tuple(r.samples / max(r.wall_ns, 1) * 1e9 for r in tally.rounds)
 
 
 def _is_lossy(contender: Contender) -> bool:
@@ -119,6 +130,7 @@ def _find_limit(tally: Tally, ceilings: Sequence[Ceiling]) -> Limit | str:
         batch=tally.batch,
         engine_ms=parts.engine_ms,
         ceiling=ceiling,
+        rates=list_rates(ceilings, backend=contender.backend, threads=tally.threads),
     )
     return f"the distance to the limit is not known: {found}" if isinstance(found, str) else found
 
@@ -144,6 +156,7 @@ def _judge(
 ) -> tuple[Verdict, tuple[str, ...]]:
     """Return whether the figures can be believed, and why not; what disturbed weighs most."""
     notes = [note for r in tally.rounds for note in r.notes]
+    notes += list_notices(conditions)
     noisy = list_disturbances(conditions)
     unstable = []
     spread = max(r.warm_up.spread for r in tally.rounds)
@@ -179,6 +192,14 @@ def list_disturbances(conditions: Conditions | None) -> list[str]:
     return found
 
 
+def list_notices(conditions: Conditions | None) -> list[str]:
+    """Say what a reader must know of the machine, though it may be its usual way."""
+    before, after = (conditions.mhz_before, conditions.mhz_after) if conditions else (None, None)
+    if before is None or after is None or after >= before * (1 - _SLOWER_CLOCK):
+        return []
+    return [f"the clock fell from {before:.0f} to {after:.0f} MHz while it was timed"]
+
+
 def _take_median(rounds: Sequence[ColdStart]) -> ColdStart | None:
     if not rounds:
         return None
@@ -201,10 +222,11 @@ def _find_memory(contender: Contender, rounds: Sequence[Measurement]) -> Memory:
     )
 
 
-def _find_energy(rounds: Sequence[Measurement], idle_w: dict[str, float]) -> Energy | None:
-    """Return the energy by the meter that counted most; None without one."""
+def find_energy(rounds: Sequence[Measurement], idle_w: dict[str, float]) -> Energy | None:
+    """Return the energy by the meter that counted most of those that always did; None without."""
     seconds, samples = sum(r.wall_ns for r in rounds) / 1e9, sum(r.samples for r in rounds)
-    totals = {name: sum(r.joules.get(name, 0.0) for r in rounds) for name in idle_w}
+    names = [name for name in idle_w if all(name in r.joules for r in rounds)]
+    totals = {name: sum(r.joules[name] for r in rounds) for name in names}
     if not (totals and seconds and samples):
         return None
     name = max(totals, key=lambda meter: totals[meter] - idle_w[meter] * seconds)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TypeVar
@@ -13,10 +13,11 @@ import msgspec
 
 from genx_runtimes.bench.case import Case, Examination, Measurement
 from genx_runtimes.bench.contender import Contender
-from genx_runtimes.bench.energy import find_meters
+from genx_runtimes.bench.energy import Reading, find_meters
 from genx_runtimes.bench.figures import Ceiling
 from genx_runtimes.bench.footprint import describe_bundle, describe_device
 from genx_runtimes.bench.options import BenchOptions, choose_batches
+from genx_runtimes.bench.ratio import add_speedups
 from genx_runtimes.bench.record import BenchReport, Scenario, Settings
 from genx_runtimes.bench.rows import make_row
 from genx_runtimes.bench.scenarios import QUERY
@@ -24,6 +25,7 @@ from genx_runtimes.bench.tally import Tally, list_ceilings, profile_cases
 from genx_runtimes.child import run_child
 from genx_runtimes.cpu import count_usable_cores
 from genx_runtimes.errors import InputError
+from genx_runtimes.progress import Progress
 from genx_runtimes.version import __version__
 
 BOUNDARY = (
@@ -36,7 +38,6 @@ _IDLE_S = 1.0
 _START_S = 2.0  # a guess at what a process takes to start, for the time left
 
 _Answer = TypeVar("_Answer", Examination, Measurement)
-Progress = Callable[[str], None]
 
 
 def run_bench(
@@ -48,9 +49,10 @@ def run_bench(
     """Measure contenders at each batch size in each scenario.
 
     First every contender is examined at each batch size: golden samples, and where a call's time
-    goes. Then, in each round, every case runs in a new process, contenders next to one another;
-    latencies of all rounds are pooled. A case that crashed, hung or gave wrong samples is not tried
-    again; its row says why. After Ctrl-C the report holds what was measured by then.
+    goes. Then, in each round, every case runs in a new process, contenders next to one another, in
+    every other round in the opposite order; latencies of all rounds are pooled. A case that
+    crashed, hung or gave wrong samples is not tried again; its row says why. After Ctrl-C the
+    report holds what was measured by then.
 
     Args:
         contenders: with different names for each bundle.
@@ -72,27 +74,22 @@ def run_bench(
             _examine(tallies, options, progress)
             ceilings = list_ceilings(tallies, progress)
             profile_cases(tallies, options.allow_fallback, progress)
-        for turn in range(options.rounds):
-            for place, tally in enumerate(tallies):
-                if not tally.failure:
-                    name = f"{tally.contender.name}, {tally.scenario}, batch {tally.batch}"
-                    alive = sum(not t.failure for t in tallies)
-                    left = sum(not t.failure for t in tallies[place:])
-                    left += (options.rounds - turn - 1) * alive
-                    progress(f"round {turn + 1} of {options.rounds}: {name}{clock.say(left)}")
-                    _measure(tally, options, turn)
+        plan = _list_turns(tallies, options)
+        for place, (turn, tally) in enumerate(plan):
+            if not tally.failure:
+                name = f"{tally.contender.name}, {tally.scenario}, batch {tally.batch}"
+                left = sum(not t.failure for _, t in plan[place:])
+                progress(f"round {turn + 1} of {options.rounds}: {name}{clock.say(left)}")
+                _measure(tally, options, turn)
     except KeyboardInterrupt:
         complete = False
         reasons.append("interrupted: these are the figures by then")
         tallies = [t for t in tallies if t.rounds or t.failure]
-    rows = tuple(
-        make_row(
-            tally,
-            idle_w=idle_w,
-            min_count=options.min_count,
-            ceilings=ceilings,
-        )
-        for tally in tallies
+    rows = add_speedups(
+        [
+            make_row(tally, idle_w=idle_w, min_count=options.min_count, ceilings=ceilings)
+            for tally in tallies
+        ]
     )
     bundles = {c.bundle.digest: c.bundle for c in contenders}
     return BenchReport(
@@ -158,6 +155,16 @@ def _list_cases(contenders: Sequence[Contender], options: BenchOptions) -> Itera
                     yield tally
 
 
+def _list_turns(tallies: Sequence[Tally], options: BenchOptions) -> list[tuple[int, Tally]]:
+    """List what is measured in which round: there and back, so that a steady drift cancels."""
+    return [
+        (turn, tally)
+        for turn in range(options.rounds)
+        for tally in (tallies[::-1] if turn % 2 else tallies)
+        if turn < options.count_rounds(tally.scenario)
+    ]
+
+
 def _find_misfit(scenario: Scenario, batch: int, contender: Contender) -> str:
     """Say why a scenario cannot be run at a batch size; empty where it can."""
     smallest = contender.bundle.manifest.batch.min
@@ -197,7 +204,7 @@ def _measure(tally: Tally, options: BenchOptions, turn: int) -> None:
 
 
 def _make_case(tally: Tally, options: BenchOptions, turn: int) -> Case:
-    contender = tally.contender
+    contender, rounds = tally.contender, options.count_rounds(tally.scenario)
     return Case(
         bundle=str(contender.bundle.path.absolute()),
         precision=contender.bundle.variant(contender.variant).name,
@@ -207,10 +214,10 @@ def _make_case(tally: Tally, options: BenchOptions, turn: int) -> Case:
         threads=tally.threads,
         seed=_SEED,
         start=turn * _ROUND_STRIDE,
-        seconds=options.min_duration_s / options.rounds,
+        seconds=options.min_duration_s / rounds,
         warm_up_s=options.warm_up_s,
         scenario=tally.scenario,
-        min_count=-(-options.min_count // options.rounds),
+        min_count=-(-options.min_count // rounds),
         instances=contender.instances if tally.scenario == "offline" else 1,
         latency_bound_ms=options.latency_bound_ms,
         allow_fallback=options.allow_fallback,
@@ -239,13 +246,12 @@ def _measure_idle() -> tuple[dict[str, float], list[str]]:
     meters, reason = find_meters()
     if not meters:
         return {}, [reason]
-    for meter in meters:
-        meter.start()
+    reading = Reading(meters)
     start = time.monotonic()
     time.sleep(_IDLE_S)
-    joules = {meter.name: meter.stop() for meter in meters}
+    joules = reading.stop()
     passed = time.monotonic() - start
-    return {name: value / passed for name, value in joules.items()}, []
+    return {name: value / passed for name, value in joules.items()}, reading.reasons
 
 
 class _TimeLeft:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from genx_runtimes.backends import find_backend
@@ -12,6 +12,7 @@ from genx_runtimes.bench.contender import GENX, Contender
 from genx_runtimes.bench.figures import Ceiling
 from genx_runtimes.bench.node_profile import Profile, ProfileRequest, ask_profile
 from genx_runtimes.bench.record import Scenario
+from genx_runtimes.progress import Progress
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,17 +45,22 @@ class Tally:
         return self.contender.instances if self.scenario == "offline" else 1
 
     @property
+    def has_parts(self) -> bool:
+        """Whether a call is one of `batch` samples in one session, as those that are examined."""
+        return self.scenario in ("single-stream", "offline") and self.instances == 1
+
+    @property
     def is_genx(self) -> bool:
         """Whether an engine of genx runs it, of which ceilings and profiles can be had."""
         return self.contender.module == GENX and bool(find_backend(self.contender.backend).requires)
 
 
-def list_ceilings(tallies: Sequence[Tally], progress: Callable[[str], None]) -> tuple[Ceiling, ...]:
+def list_ceilings(tallies: Sequence[Tally], progress: Progress) -> tuple[Ceiling, ...]:
     """Measure what the machine can do with each engine and number of threads that takes part."""
     pairs = {
         (t.contender.backend, t.threads): None
         for t in tallies
-        if t.is_genx and t.instances == 1 and not t.failure
+        if t.is_genx and t.has_parts and not t.failure
     }
     found: list[Ceiling] = []
     for backend, threads in pairs:
@@ -63,13 +69,11 @@ def list_ceilings(tallies: Sequence[Tally], progress: Callable[[str], None]) -> 
     return tuple(found)
 
 
-def profile_cases(
-    tallies: Sequence[Tally], allow_fallback: bool, progress: Callable[[str], None]
-) -> None:
+def profile_cases(tallies: Sequence[Tally], allow_fallback: bool, progress: Progress) -> None:
     """Find the calls and the heaviest nodes of each contender, once a batch size."""
     known: dict[tuple[str, str, int], Profile | str] = {}
     for tally in tallies:
-        if tally.failure or not tally.is_genx or tally.instances > 1:
+        if tally.failure or not tally.is_genx or not tally.has_parts:
             continue
         contender = tally.contender
         key = (contender.bundle.digest, contender.name, tally.batch)

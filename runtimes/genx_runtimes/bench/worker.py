@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from genx_runtimes.backends import find_backend
+from genx_runtimes.backends import find_backend, import_engine
 from genx_runtimes.bench.answering import answer
 from genx_runtimes.bench.case import Case, Examination, Measurement
 from genx_runtimes.bench.conditions import compare, look
-from genx_runtimes.bench.energy import find_meters
+from genx_runtimes.bench.energy import Reading, find_meters
 from genx_runtimes.bench.figures import ColdStart
 from genx_runtimes.bench.measure import Call, warm_up
 from genx_runtimes.bench.scenarios import (
@@ -60,6 +60,7 @@ Prepare = Callable[[Case], AbstractContextManager[Prepared]]
 
 def measure_case(case: Case, prepare: Prepare) -> Measurement:
     """Load a contender, warm it up and time it."""
+    import_engine(case.backend)
     imported = time.monotonic_ns()
     with prepare(case) as contender:
         loaded = time.monotonic_ns()
@@ -72,9 +73,7 @@ def measure_case(case: Case, prepare: Prepare) -> Measurement:
             for call in calls[1:]:
                 call()
         settled = warm_up(calls[0], limit_s=case.warm_up_s)
-        meters, _ = find_meters()
-        for meter in meters:
-            meter.start()
+        reading = Reading(find_meters()[0])
         before, began = look(), time.monotonic_ns()
         timed = _run(case, contender.draw, calls)
         conditions = compare(
@@ -83,7 +82,7 @@ def measure_case(case: Case, prepare: Prepare) -> Measurement:
             wall_ns=time.monotonic_ns() - began,
             threads=case.threads * case.instances,
         )
-        joules = {meter.name: meter.stop() for meter in meters}
+        joules = reading.stop()
     cold = None
     if case.spawned_ns is not None:
         cold = ColdStart(
@@ -102,7 +101,7 @@ def measure_case(case: Case, prepare: Prepare) -> Measurement:
         peak_bytes=read_peak_bytes(),
         joules=joules,
         versions=contender.versions,
-        notes=list(dict.fromkeys(contender.notes)),
+        notes=list(dict.fromkeys((*contender.notes, *reading.reasons))),
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
 from genx_runtimes.backends import find_backend
+from genx_runtimes.bench.quality import find_psnr
 from genx_runtimes.bundle import Bundle
 from genx_runtimes.cpu import count_usable_cores
 from genx_runtimes.errors import InputError
@@ -107,9 +107,6 @@ def list_variations(request: Request) -> tuple[Vary, ...]:
 def find_shortfall(variant: VariantSpec, floor: float | None, *, is_exact: bool) -> str:
     """Say why a variant is below a quality floor; empty where it is not.
 
-    Its PSNR is the lower of the two that the bundle states: of the graphs, and of whole loops,
-    whose error is a root mean square over the range of the output.
-
     Args:
         variant: of the bundle.
         floor: in dB; None asks for nothing.
@@ -117,10 +114,7 @@ def find_shortfall(variant: VariantSpec, floor: float | None, *, is_exact: bool)
     """
     if floor is None or is_exact:
         return ""
-    psnr = variant.quality.get("psnr_db")
-    error = variant.quality.get("loop_error")
-    if error and variant.loop_tolerance is not None:
-        psnr = min(math.inf if psnr is None else psnr, -20 * math.log10(error))
+    psnr = find_psnr(variant)
     if psnr is None:
         return f"its PSNR is not in the bundle, asked for: {floor:g} dB"
     return f"keeps {psnr:.1f} dB, asked for: {floor:g} dB" if psnr < floor else ""

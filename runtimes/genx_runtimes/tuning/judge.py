@@ -7,7 +7,7 @@ down many times over: means and their intervals say little of such figures, orde
 Source: W. J. Dixon and A. M. Mood, "The Statistical Sign Test" (JASA, 1946); for few rounds,
 H. B. Mann and D. R. Whitney, "On a Test of Whether one of Two Random Variables is Stochastically
 Larger than the Other" (1947): that three of one all lie below three of the other has a chance of
-one in twenty where both are alike.
+one in twenty where both are alike. That is the chance of one look; docs/tune.md tells that of all.
 """
 
 from __future__ import annotations

@@ -66,7 +66,10 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
         threads: the only thread count considered; None: several.
         min_psnr_db: the quality floor; None: none.
         max_memory: the bound in bytes; None: none.
+        budget_s: what it was given, in seconds; what other batch sizes left over not counted.
         spent_s: how long it took, in seconds.
+        created: when it ended, ISO 8601 in UTC.
+        remembered: whether it was found in the user's cache, and not searched now.
         complete: False where it was interrupted.
         in_time: False where the budget ended before all was tried and clear.
         noisy: whether other programs disturbed most of the measurements.
@@ -81,7 +84,10 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None = None
     min_psnr_db: float | None = None
     max_memory: int | None = None
+    budget_s: float = 0.0
     spent_s: float = 0.0
+    created: str = ""
+    remembered: bool = False
     complete: bool = True
     in_time: bool = True
     noisy: bool = False
@@ -153,6 +159,8 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
             bounds.append(f"of what takes at most {self.max_memory / 1e6:.0f} MB")
         if not self.in_time:
             bounds.append("the budget ended before all was clear")
+        if self.remembered:
+            bounds.append(f"remembered from {self.created[:10]}")
         return bounds
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from genx_runtimes.bundle import Bundle
+from genx_runtimes.progress import Progress
 from genx_runtimes.tuning.request import Request
 from genx_runtimes.tuning.trial import Effort, Measure, Trial
 
-Progress = Callable[[str], None]
 Clock = Callable[[], float]
 
 _WARM_UP_S = 0.3

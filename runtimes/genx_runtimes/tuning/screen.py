@@ -5,7 +5,7 @@ No default, nothing remembered: `search.py` finds what to run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -15,10 +15,9 @@ from genx_runtimes.bench.options import BenchOptions
 from genx_runtimes.bench.run import run_bench
 from genx_runtimes.bundle import Bundle
 from genx_runtimes.cpu import count_usable_cores
+from genx_runtimes.progress import Progress
 from genx_runtimes.tuning.engines import list_engines
 from genx_runtimes.tuning.record import Combination
-
-Progress = Callable[[str], None]
 
 _CALLS = "genx_runtimes.bench.calls"
 _SECONDS_A_ROUND = 0.25

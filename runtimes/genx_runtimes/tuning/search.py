@@ -11,13 +11,14 @@ import time
 from collections.abc import Sequence
 
 from genx_runtimes.bundle import Bundle
+from genx_runtimes.progress import Progress
 from genx_runtimes.tuning.candidates import find_shortfall, list_first, list_variations
 from genx_runtimes.tuning.engines import describe_machine
 from genx_runtimes.tuning.finals import FINALISTS, beats, decide
 from genx_runtimes.tuning.halving import NOT_TRIED, halve
 from genx_runtimes.tuning.record import Tuning
 from genx_runtimes.tuning.request import Request
-from genx_runtimes.tuning.runner import Clock, Progress, Runner
+from genx_runtimes.tuning.runner import Clock, Runner
 from genx_runtimes.tuning.trial import Measure, Trial, measure_once, sort_trials
 
 # The finals have the rest of the budget.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
@@ -16,13 +17,12 @@ import msgspec
 from genx_runtimes.bundle import Bundle
 from genx_runtimes.cache import cache_folder
 from genx_runtimes.errors import OutputError
+from genx_runtimes.progress import Progress
 from genx_runtimes.tuning.engines import describe_machine
 from genx_runtimes.tuning.record import Tuning
 from genx_runtimes.tuning.request import Goal, Request
 from genx_runtimes.tuning.search import search
 from genx_runtimes.writing import write_whole
-
-Progress = Callable[[str], None]
 
 _FOLDER = "tuning"
 # Nobody asked `--backend auto` for a long search.
@@ -42,16 +42,19 @@ def tune(
     request: Request,
     *,
     again: bool = False,
+    limit_s: float | None = None,
     progress: Progress = lambda _: None,
 ) -> Tuning:
     """Return what is fastest here: what was found before for the same request, or is found now.
 
-    What was interrupted is returned and not kept.
+    A search that its budget cut short does not answer a longer one. What was interrupted is
+    returned and not kept.
 
     Args:
         bundle: what to run.
         request: what is searched, and within which bounds.
         again: search even if it was done before.
+        limit_s: seconds that the search may take, where that is another time than was asked for.
         progress: told what comes next.
 
     Raises:
@@ -61,9 +64,14 @@ def tune(
     bundle.variant(request.precision)
     path = _locate(bundle, request)
     known = _find(path, request)
-    if known is not None and not again and _bounds(known) == _bounds(request):
-        return known
-    made = search(bundle, request, progress=progress)
+    if known is not None and not again and _answers(known, request):
+        return msgspec.structs.replace(known, remembered=True)
+    allowed = replace(request, budget_s=request.budget_s if limit_s is None else limit_s)
+    made = msgspec.structs.replace(
+        search(bundle, allowed, progress=progress),
+        budget_s=request.budget_s,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
     if made.complete:
         others = [t for t in _read(path) if _key(t) != (*_restrict(request), made.machine)]
         with write_whole(path) as file:
@@ -86,11 +94,12 @@ def tune_each(
     if request.goal == "throughput":
         return [tune(bundle, request, again=again, progress=progress)]
     start, made = clock(), []
+    share = request.budget_s / len(request.batches)
     for index, batch in enumerate(request.batches):
         left = max(request.budget_s - (clock() - start), 1.0)
-        share = left / (len(request.batches) - index)
         each = replace(request, batches=(batch,), budget_s=share)
-        made.append(tune(bundle, each, again=again, progress=progress))
+        limit_s = left / (len(request.batches) - index)
+        made.append(tune(bundle, each, again=again, limit_s=limit_s, progress=progress))
         if not made[-1].complete:
             break
     return made
@@ -119,7 +128,7 @@ def settle(
     )
     known = _find(_locate(bundle, request), request)
     if known is not None:
-        return known
+        return msgspec.structs.replace(known, remembered=True)
     made = tune(bundle, request, progress=progress)
     if not made.complete:
         raise KeyboardInterrupt
@@ -167,6 +176,12 @@ def _restrict(asked: Request | Tuning) -> tuple[str | None, int | None]:
 
 def _key(tuning: Tuning) -> tuple[str | None, int | None, str]:
     return (*_restrict(tuning), tuning.machine)
+
+
+def _answers(known: Tuning, request: Request) -> bool:
+    """Whether what is known is what a search would look for, as thoroughly."""
+    is_thorough = known.in_time or known.budget_s >= request.budget_s
+    return is_thorough and _bounds(known) == _bounds(request)
 
 
 def _bounds(asked: Request | Tuning) -> tuple[float | None, int | None]:

@@ -67,8 +67,8 @@ def _list_ends(entry: Entry) -> list[float]:
     """Return the ends of the median's interval; nothing if they cannot be drawn."""
     if entry.row.latency is None:
         return []
-    interval = entry.row.latency.p50_interval
-    return [interval.low, interval.high] if can_draw(interval.low, interval.high) else []
+    found = entry.row.latency.p50_interval
+    return [found.low, found.high] if found and can_draw(found.low, found.high) else []
 
 
 def _draw_interval(entry: Entry, at: float, y: Scale) -> Markup:

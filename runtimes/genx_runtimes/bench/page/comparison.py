@@ -30,7 +30,8 @@ def draw_comparison(comparison: Comparison) -> Markup:
             ]
     caption = (
         f"Medians, and their ratio to those of {comparison.names[0]}: above 1 is slower. In "
-        "scenario server the medians are of different loads, and only the metric is compared."
+        "offline the ratio is that of the time a sample takes. In server the medians are of "
+        "different loads, and only the metric is compared."
     )
     warnings = [
         element(
@@ -43,6 +44,7 @@ def draw_comparison(comparison: Comparison) -> Markup:
         for bundle in comparison.bundles
         if not bundle.same
     ]
+    warnings += [element("p", text, class_="warning") for text in comparison.differences]
     return join((*warnings, draw_table(caption, columns, groups=[line.bundle for line in lines])))
 
 

@@ -33,12 +33,31 @@ def draw_limits(caption: str, entries: Sequence[Entry]) -> Markup:
     return draw_table(caption, columns, groups=cases)
 
 
+def draw_graphs(caption: str, entries: Sequence[Entry]) -> Markup:
+    """Return how far each graph of a row is from its limit; empty where no row has several."""
+    ordered, _ = sort_cases(entry for entry in entries if entry.row.limit)
+    limits = [(e, e.row.limit) for e in ordered if e.row.limit and len(e.row.limit.graphs) > 1]
+    shown = [(entry, graph) for entry, limit in limits for graph in limit.graphs]
+    columns = [
+        Column(title="graph", cells=[graph.component for _, graph in shown], text=True),
+        Column(title="of the limit", cells=[_share(graph.of_limit) for _, graph in shown]),
+        Column(title="bounded by", cells=[graph.ceiling for _, graph in shown], text=True),
+        Column(title="ms", cells=align([graph.ms for _, graph in shown])),
+        Column(title="calls", cells=[str(graph.calls) for _, graph in shown]),
+        Column(title="multiply-adds", cells=[scale_si(g.macs, "MAC") for _, g in shown]),
+    ]
+    titles = [f"{entry.label}, {_name_case(entry)}" for entry, _ in shown]
+    return draw_table(caption, columns, groups=titles)
+
+
 def draw_nodes(entries: Sequence[Entry]) -> Markup:
-    """Return the heaviest nodes of each row, folded up."""
+    """Return the heaviest nodes of each row, folded up, or why there are none."""
     return join(
         _draw_nodes(entry, entry.row.limit)
+        if entry.row.limit.nodes
+        else element("p", name_entry(entry), f" {_name_case(entry)}: {entry.row.limit.reason}")
         for entry in entries
-        if entry.row.limit and entry.row.limit.nodes
+        if entry.row.limit and (entry.row.limit.nodes or entry.row.limit.reason)
     )
 
 
@@ -56,11 +75,11 @@ def draw_ceilings(caption: str, ceilings: Sequence[Ceiling]) -> Markup:
 
 
 def _draw_nodes(entry: Entry, limit: Limit) -> Markup:
-    row, nodes = entry.row, limit.nodes
-    case = f"{row.bundle}, {row.scenario}, batch {row.batch}"
+    nodes, case = limit.nodes, _name_case(entry)
     columns = [
         Column(title="node", cells=[node.name for node in nodes], text=True),
         Column(title="operator", cells=[node.kind for node in nodes], text=True),
+        Column(title="dtype", cells=[node.dtype or UNKNOWN for node in nodes], text=True),
         Column(title="ms", cells=align([node.ms for node in nodes])),
         Column(title="of the time", cells=[_share(node.share) for node in nodes]),
         Column(
@@ -76,6 +95,11 @@ def _draw_nodes(entry: Entry, limit: Limit) -> Markup:
     )
     caption = f"Heaviest nodes of {entry.label}, {case}"
     return element("details", summary, draw_table(caption, columns))
+
+
+def _name_case(entry: Entry) -> str:
+    row = entry.row
+    return f"{row.bundle}, {row.scenario}, batch {row.batch}"
 
 
 def _share(part: float | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from genx_runtimes.bench.figures import Latency
+from genx_runtimes.bench.figures import Latency, Speedup
 from genx_runtimes.bench.page.entries import Entry, group_cases
 from genx_runtimes.bench.page.marks import draw_swatch
 from genx_runtimes.bench.page.markup import Markup, element
@@ -39,6 +39,7 @@ def draw_rows(caption: str, entries: Sequence[Entry]) -> Markup:
         Column(title="metric", cells=metrics),
         _ms("p50", pick(latencies, "p50_ms"), places),
         Column(title="95 % of p50", cells=[_interval(found, places) for found in latencies]),
+        Column(title="speed", cells=[_tell_speedup(entry.row.speedup) for entry in shown]),
         *(
             _ms(
                 _title(name),
@@ -106,10 +107,16 @@ def _title(name: str) -> str:
 
 
 def _interval(latency: Latency | None, places: int) -> str:
-    if latency is None:
+    found = latency and latency.p50_interval
+    return f"{found.low:,.{places}f} to {found.high:,.{places}f}" if found else UNKNOWN
+
+
+def _tell_speedup(speedup: Speedup | None) -> str:
+    if speedup is None:
         return UNKNOWN
-    found = latency.p50_interval
-    return f"{found.low:,.{places}f} to {found.high:,.{places}f}"
+    found = speedup.interval
+    text = f"{speedup.ratio:.2f} × {speedup.contender}"
+    return f"{text}, {found.low:.2f} to {found.high:.2f}" if found else text
 
 
 def _list_metrics(group: Sequence[Entry], places: int) -> list[str]:

@@ -1,0 +1,108 @@
+"""The ratio of two rows: of rounds next to one another, or of two runs that know nothing of it.
+
+What drifts on a machine, its clock, its temperature, its neighbours, lasts longer than a round:
+divided round by round it is gone, and what is left is what the rounds disagree on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from genx_runtimes.bench.figures import Interval, Speedup
+from genx_runtimes.bench.record import Row
+from genx_runtimes.bench.statistics import estimate, find_interval
+
+Ratio = tuple[float, Interval | None]
+
+
+def list_costs(row: Row) -> tuple[float, ...]:
+    """Return what each round cost: ms of the median call, in `offline` ms a sample.
+
+    In `server` there is none: the rounds run at different loads.
+    """
+    if row.scenario == "server":
+        return ()
+    if row.scenario == "offline":
+        rates = row.round_samples_per_s
+        return tuple(1e3 / rate for rate in rates) if all(rate > 0 for rate in rates) else ()
+    return row.round_p50_ms
+
+
+def divide_rounds(row: Row, other: Row) -> Ratio | None:
+    """Return how many times as much a row costs as another that took turns with it.
+
+    Args:
+        row: of a run.
+        other: of the same run and scenario; above 1, `row` is slower than it.
+
+    Returns:
+        what the rounds' ratios agree on, and its 95 % interval; None where there are none.
+    """
+    # A run that was interrupted may have ended with one of the two.
+    pairs = list(zip(list_costs(row), list_costs(other), strict=False))
+    if not all(_is_positive(a, b) for a, b in pairs):
+        return None
+    return estimate([a / b for a, b in pairs]) if pairs else None
+
+
+def divide_runs(row: Row, other: Row) -> Ratio | None:
+    """Return how many times as much a row costs as one of another run.
+
+    The distances from each cost to the ends of its own interval are added as squares, on a
+    logarithmic scale: the method of variance estimates recovery. The intervals need be neither
+    symmetric nor of the same width.
+
+    Source: Zou and Donner, "Construction of confidence limits about effect measures: a general
+    approach", Statistics in Medicine 27, 2008; its difference, here of logarithms.
+    """
+    found, divisor = _find_cost(row), _find_cost(other)
+    if found is None or divisor is None:
+        return None
+    (cost, interval), (base, limits) = found, divisor
+    if interval is None or limits is None:
+        return cost / base, None
+    middle = math.log(cost / base)
+    below = math.hypot(math.log(cost / interval.low), math.log(limits.high / base))
+    above = math.hypot(math.log(interval.high / cost), math.log(base / limits.low))
+    return cost / base, Interval(low=math.exp(middle - below), high=math.exp(middle + above))
+
+
+def add_speedups(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Return the rows of a run, each with its speed beside PyTorch or the first contender."""
+    made = []
+    for row in rows:
+        case = (row.bundle, row.batch, row.scenario)
+        others = [o for o in rows if (o.bundle, o.batch, o.scenario) == case and o.latency]
+        base = next((o for o in others if o.backend == "torch"), next(iter(others), row))
+        made.append(row if base is row else replace(row, speedup=_find_speedup(row, base)))
+    return tuple(made)
+
+
+def _find_speedup(row: Row, base: Row) -> Speedup | None:
+    divided = divide_rounds(base, row)
+    if divided is None:
+        return None
+    ratio, interval = divided
+    rounds = min(len(list_costs(row)), len(list_costs(base)))
+    return Speedup(contender=base.contender, ratio=ratio, interval=interval, rounds=rounds)
+
+
+def _find_cost(row: Row) -> Ratio | None:
+    """Return what a call, in `offline` a sample, cost over all rounds, and the interval of that."""
+    if row.scenario == "server" or row.latency is None:
+        return None
+    cost, interval = row.latency.p50_ms, row.latency.p50_interval
+    if row.scenario == "offline":
+        if not row.samples_per_s:
+            return None
+        cost = 1e3 / row.samples_per_s
+        interval = find_interval(cost, list_costs(row))
+    ends = () if interval is None else (interval.low, interval.high)
+    return (cost, interval) if _is_positive(cost, *ends) else None
+
+
+def _is_positive(*figures: float | None) -> bool:
+    return all(figure is not None and 0 < figure < math.inf for figure in figures)

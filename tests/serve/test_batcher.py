@@ -359,14 +359,15 @@ def test_what_is_refused_is_not_drawn_and_what_is_admitted_is_in_the_instances_t
         return draw(1, 2)
 
     async def test(batcher: Batcher) -> None:
+        with pytest.raises(DeadlineError):
+            await ask_for(batcher, drawing, 1, within=-1)
         running = ask(batcher, draw(0))
         await settle()
+        assert threads == []
         waiting = ask_for(batcher, drawing, 2)
         await settle()
         with pytest.raises(BusyError):
             await ask_for(batcher, drawing, 2)
-        with pytest.raises(DeadlineError):
-            await ask_for(batcher, drawing, 1, within=-1)
         assert threads == []
         instance.gate.set()
         await asyncio.gather(running, waiting)

@@ -24,7 +24,7 @@ from genx_runtimes.serve.watch import Watch
 _Found = TypeVar("_Found")
 _Request = TypeVar("_Request")
 Conditions = dict[str, int | float | str | list[float]]
-_MANY = 65536
+_MANY = 16384
 
 
 class SampleRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from genx_runtimes.errors import BackendError, InputError, suggest
 from genx_runtimes.manifest import CategoricalPrior
-from genx_runtimes.samplers.loop import join_draws
+from genx_runtimes.samplers.loop import Draw, join_draws
 from genx_runtimes.serve import wire
 from genx_runtimes.serve.answers import answer_json, endpoint, while_connected
 from genx_runtimes.serve.model import ServedModel
@@ -80,12 +80,12 @@ def make_routes(repository: Repository) -> list[Route]:
             asked, inputs = await asyncio.to_thread(read_request, body, length)
         else:
             asked, inputs = read_request(body, length)
-        model = await repository.get(name)
+        deadline = wire.find_deadline(repository.settings.limits)
+        model = await repository.get(name, deadline=deadline)
         with model.in_use():
             if component is None:
-                work = _sample(model, inputs, asked.parameters, repository)
+                work = _sample(model, inputs, asked.parameters, repository, deadline)
             else:
-                deadline = wire.find_deadline(repository.settings.limits)
                 work = _run(model, component, inputs, deadline)
             outputs = await while_connected(request, work)
         return _answer(request.path_params["model"], asked, outputs)
@@ -179,6 +179,7 @@ async def _sample(
     inputs: Mapping[str, Array],
     parameters: Mapping[str, object],
     repository: Repository,
+    deadline: float,
 ) -> dict[str, Array]:
     """Draw samples: `seed`, `n`, `start`, and conditions, one for all samples or one for each.
 
@@ -208,24 +209,26 @@ async def _sample(
             f"there is no parameter {unknown[0]!r}", fix=suggest(unknown[0], wire.SETTINGS)
         )
     asked = wire.convert({"n": n, **{k: v for k, v in parameters.items() if k in _SETTINGS}})
-    wire.check_limits(asked, limits)
     each = any(len(array) > 1 for array in fixed.values())
     options = asked.options
-    draws = []
-    for first in range(n) if each else (0,):
-        conditions = {name: _value(a[min(first, len(a) - 1)]) for name, a in fixed.items()}
-        draws.append(
-            model.draw(
-                1 if each else n,
-                seed=seed,
-                start=start + first,
-                conditions=conditions,
-                truncation=asked.truncation,
-                options=options,
+
+    def draw() -> Draw:
+        draws = []
+        for first in range(n) if each else (0,):
+            conditions = {name: _value(a[min(first, len(a) - 1)]) for name, a in fixed.items()}
+            draws.append(
+                model.draw(
+                    1 if each else n,
+                    seed=seed,
+                    start=start + first,
+                    conditions=conditions,
+                    truncation=asked.truncation,
+                    options=options,
+                )
             )
-        )
-    drawn = join_draws(draws)
-    batch = await wire.make(model, drawn, asked, limits, conditioned=bool(fixed))
+        return join_draws(draws)
+
+    batch = await wire.make(model, draw, asked, limits, deadline=deadline, conditioned=bool(fixed))
     if batch.spec.kind == "text":
         return {batch.spec.name: np.asarray(batch.texts(), dtype=np.str_)}
     found = {batch.spec.name: batch.output}

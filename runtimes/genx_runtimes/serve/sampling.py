@@ -46,6 +46,7 @@ def make_routes(repository: Repository) -> list[Route]:
 
     async def sample(request: Request) -> Response:
         asked = wire.decode(await request.body(), SampleRequest)
+        _check(asked)
         with ExitStack() as held:
             model = await pick(repository, asked.model, held)
             kind = model.manifest.output.kind
@@ -90,6 +91,16 @@ def make_routes(repository: Repository) -> list[Route]:
         Route("/v1/translate", endpoint(translate), methods=["POST"], name="translate"),
         Route("/v1/contracts/{model}", endpoint(contract), name="contract"),
     ]
+
+
+def _check(asked: SampleRequest) -> None:
+    """Raise InputError where one thing that is asked for leaves another without a meaning."""
+    if asked.stream and asked.format:
+        raise InputError("a stream is JSON, it takes no format", fix="leave out one of them")
+    if asked.interpolate is not None and asked.start:
+        raise InputError(
+            "interpolate names its samples itself, it takes no start", fix="leave out one of them"
+        )
 
 
 def _answer(batch: Batch, form: str, name: str, seed: int, start: int) -> Response:

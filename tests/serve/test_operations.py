@@ -155,8 +155,8 @@ def test_a_bundle_that_is_none_ends_at_once(serve: Start, tmp_path: Path) -> Non
     done = finish(start(tmp_path, "serve", TINY, "--limit", "m=3"))
     assert (done.code, done.err) == (
         2,
-        "error: there is no limit 'm'; there is: body_bytes, head_bytes, n, steps, length, "
-        "pixels, in_progress, queue, connections, seconds, read_seconds\n",
+        "error: there is no limit 'm'; there is: body_bytes, head_bytes, read_seconds, "
+        "connections, n, steps, length, pixels, in_progress, queue, seconds\n",
     )
     done = finish(start(tmp_path, "serve", TINY, "--limit", "n=-3"))
     assert "limit n is '-3', expected a whole number above 0" in done.err

@@ -46,11 +46,11 @@ def make_routes(repository: Repository) -> list[Route]:
 
     async def sample(request: Request) -> Response:
         asked = wire.decode(await request.body(), SampleRequest)
-        _check(asked)
         with ExitStack() as held:
             model = await pick(repository, asked.model, held)
             kind = model.manifest.output.kind
             formats = list_formats(kind)
+            _check(asked)
             form = asked.format or formats[0]
             if form not in formats:
                 raise InputError(f"format is {form!r}, {kind} comes as {', '.join(formats)}")

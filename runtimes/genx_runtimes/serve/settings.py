@@ -22,29 +22,29 @@ class Limits:
     Args:
         body_bytes: of a request; compressed and not.
         head_bytes: of a request's line and headers; more are answered with 431.
+        read_seconds: until a head, and then a body, is here, or is answered with 408; a client that
+            reads nothing of its answer for so long is left.
+        connections: open at a time; more are closed with 503.
         n: samples.
         steps: of a diffusion solver.
         length: of a sequence or a text.
         pixels: of an uploaded picture.
         in_progress: requests at a time; more are answered with 429.
         queue: samples that wait; more are answered with 429.
-        connections: open at a time; more are closed with 503.
         seconds: until a request that waits is dropped and answered with 504.
-        read_seconds: until a head, and then a body, is here, or is answered with 408; a client that
-            reads nothing of its answer for so long is left.
     """
 
     body_bytes: int = 16 * 1024 * 1024
     head_bytes: int = 32 * 1024
+    read_seconds: float = 30.0
+    connections: int = 512
     n: int = 256
     steps: int = 1000
     length: int = 65536
     pixels: int = 16_000_000
     in_progress: int = 256
     queue: int = 1024
-    connections: int = 512
     seconds: float = 60.0
-    read_seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.make_tiny_bundle import ENCODER, make_bundle, make_graph
+from tests.make_tiny_bundle import ENCODER, make_bundle, make_graph, make_loop_bundle
 
 from genx_runtimes.manifest import CategoricalPrior, NormalPrior, OutputSpec
+from genx_runtimes.sampling_specs import PixelsSpec, StateSpec, TranslateSpec
 
 UNIT, SIGNED = (0.0, 1.0), (-1.0, 1.0)
 
@@ -76,3 +77,57 @@ def make_vae(name: str, folder: Path, size: int = 4) -> Path:
     graphs = {"decoder": decoder, "encoder": encoder}
     make_bundle(name, "vae", graphs, priors, output, folder=folder)
     return folder / f"{name}.genx"
+
+
+PIXEL_ROW = """g (float[batch,1,2,3] above) => (float[batch,2,3] features) {
+    seen = Conv<kernel_shape=[2,1]>(above, w)
+    axis = Constant<value_ints=[2]>()
+    flat = Squeeze(seen, axis)
+    features = Tanh(flat)
+}"""
+PIXEL_STEP = """g (float[batch,1,1,1] pixel, float[batch,2] features, float[batch,2] h) => (
+    float[batch,1,4] logits, float[batch,2] next_h
+) {
+    left = Flatten(pixel)
+    all = Concat<axis=1>(left, features, h)
+    driven = Gemm(all, a, bias)
+    next_h = Tanh(driven)
+    flat = MatMul(next_h, w)
+    axis = Constant<value_ints=[1]>()
+    logits = Unsqueeze(flat, axis)
+}"""
+ENLARGER = """g (float[batch,3,8,8] image) => (float[batch,3,16,16] larger) {
+    mixed = Conv<pads=[1,1,1,1]>(image, w)
+    wide = DepthToSpace<blocksize=2>(mixed)
+    larger = Sigmoid(wide)
+}"""
+
+
+def make_pixels(folder: Path) -> Path:
+    """Write pixels after pixels, row by row -> image (1, 4, 3) of 4 levels."""
+    graphs = {
+        "step": make_graph(PIXEL_STEP, a=(5, 2), bias=(2,), w=(2, 4)),
+        "row": make_graph(PIXEL_ROW, w=(2, 1, 2, 1)),
+    }
+    sampler = PixelsSpec(
+        component="step",
+        row="row",
+        states=(StateSpec(name="h", shape=(2,)),),
+        shape=(1, 4, 3),
+        window=2,
+        levels=4,
+    )
+    output = OutputSpec(name="logits", kind="image", range=SIGNED, layout="NCHW")
+    make_loop_bundle("pixels", graphs, [], output, sampler, folder)
+    return folder / "pixels.genx"
+
+
+def make_enlarger(folder: Path) -> Path:
+    """Write a translator to pictures of twice the size."""
+    graphs = {"net": make_graph(ENLARGER, w=(12, 3, 3, 3))}
+    sampler = TranslateSpec(
+        component="net", image="image", tile=(3, 8, 8), range=UNIT, overlap=2, scale=2
+    )
+    output = OutputSpec(name="larger", kind="image", range=UNIT, layout="NCHW")
+    make_loop_bundle("enlarger", graphs, [], output, sampler, folder)
+    return folder / "enlarger.genx"

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
 SOURCES = [str(ROOT / name) for name in ("runtimes", "gen_export", "cli")]
 TINY, TOKENS, DIFFUSION = (DATA / f"{n}.genx" for n in ("tiny", "tiny_tokens", "tiny_diffusion"))
+RECURRENT = DATA / "tiny_recurrent.genx"
 _LONG_S = 60
 
 
@@ -158,6 +159,22 @@ def server() -> Iterator[Server]:
     yield started
     started.process.kill()
     started.process.wait()
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A bundle of each kind of loop."""
+    from tests.kinds import make_enlarger, make_pixels
+
+    folder = tmp_path_factory.mktemp("kinds")
+    return {
+        "feedforward": TINY,
+        "recurrent": RECURRENT,
+        "tokens": TOKENS,
+        "diffusion": DIFFUSION,
+        "pixels": make_pixels(folder),
+        "translate": make_enlarger(folder),
+    }
 
 
 @pytest.fixture

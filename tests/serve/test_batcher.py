@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, cast
 
 import numpy as np
 import pytest
-from tests.serve.conftest import DIFFUSION, TINY
+from tests.serve.conftest import DIFFUSION
 
 from genx_runtimes import open_bundle
-from genx_runtimes.errors import BackendError
-from genx_runtimes.manifest import NormalPrior, OutputSpec
+from genx_runtimes.errors import BackendError, InputError
+from genx_runtimes.manifest import OutputSpec
 from genx_runtimes.sampler import Batch
 from genx_runtimes.samplers.loop import Draw, SamplingOptions
-from genx_runtimes.serve.batcher import Batcher, CallRecord
+from genx_runtimes.serve.batcher import Batcher
 from genx_runtimes.serve.instance import Instance
-from genx_runtimes.serve.refusals import BusyError, DeadlineError
+from genx_runtimes.serve.interruption import DroppedError
+from genx_runtimes.serve.jobs import CallRecord
+from genx_runtimes.serve.refusals import BusyError, DeadlineError, StoppingError
+from genx_runtimes.serve.watch import Watch
 
 ONE = SamplingOptions()
 FAR = 60.0
+STEPS = 20
 OUTPUT = OutputSpec(name="x", kind="tensor")
-PRIOR = NormalPrior(name="z", shape=(2,))
 
 
 class FakeInstance:
@@ -37,11 +40,17 @@ class FakeInstance:
         self.steps = 0
         if is_open:
             self.gate.set()
-        self._thread = ThreadPoolExecutor(1)
-        self.pending = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="fake")
 
-    def submit(self, work: Callable[..., Any], *args: object) -> Future[Any]:
-        return self._thread.submit(work, *args)
+    def submit(
+        self, work: Callable[..., Any], *args: object, wanted: Callable[[], bool]
+    ) -> Future[Any]:
+        def run() -> Any:
+            if not wanted():
+                raise DroppedError("nobody waits")
+            return work(*args)
+
+        return self._thread.submit(run)
 
     def make(self, draws: Sequence[Draw], options: SamplingOptions) -> tuple[Any, tuple[int, int]]:
         pairs = [pair for d in draws for pair in zip(d.seeds, d.indices, strict=True)]
@@ -50,16 +59,22 @@ class FakeInstance:
         assert self.gate.wait(30)
         if any(seed < 0 for seed, _ in pairs):
             raise BackendError("a negative seed")
-        return np.asarray(pairs), (0, 2_000_000_000)
+        return wrap(pairs), (0, 2_000_000_000)
 
     def watch(self, draw: Draw, options: SamplingOptions) -> Iterator[Batch]:
-        for _ in range(5):
+        for _ in range(STEPS):
             assert self.gate.wait(30)
             self.steps += 1
-            yield Batch(start=0, feeds={}, output=np.asarray([draw.seeds]), spec=OUTPUT)
+            yield wrap([draw.seeds])
 
-    def close(self) -> None:
-        self._thread.shutdown()
+    def close(self) -> Future[None]:
+        closed: Future[None] = self._thread.submit(lambda: None)
+        self._thread.shutdown(wait=False)
+        return closed
+
+
+def wrap(rows: Any) -> Batch:
+    return Batch(start=0, feeds={}, output=np.asarray(rows), spec=OUTPUT)
 
 
 def draw(seed: int, n: int = 1, start: int = 0) -> Draw:
@@ -100,9 +115,28 @@ def run(
 def ask(
     batcher: Batcher, drawn: Draw, options: SamplingOptions = ONE, *, within: float = FAR
 ) -> asyncio.Task[Any]:
-    work: Coroutine[Any, Any, Any] = batcher.submit(
-        drawn, options, deadline=asyncio.get_running_loop().time() + within
-    )
+    return ask_for(batcher, lambda: drawn, len(drawn.indices), options, within=within)
+
+
+def ask_for(
+    batcher: Batcher,
+    drawing: Callable[[], Draw],
+    count: int,
+    options: SamplingOptions = ONE,
+    *,
+    within: float = FAR,
+) -> asyncio.Task[Any]:
+    deadline = asyncio.get_running_loop().time() + within
+
+    async def work() -> Any:
+        return (await batcher.submit(drawing, count, options, deadline=deadline)).output
+
+    return asyncio.create_task(work())
+
+
+def watch(batcher: Batcher, drawn: Draw, *, within: float = FAR) -> asyncio.Task[Watch]:
+    deadline = asyncio.get_running_loop().time() + within
+    work = batcher.watch(lambda: drawn, len(drawn.indices), ONE, deadline=deadline)
     return asyncio.create_task(work)
 
 
@@ -307,18 +341,73 @@ def test_instances_share_the_work() -> None:
     assert [len(call) for call in quick.calls] == [4, 4]
 
 
+def test_no_more_samples_than_the_queue_takes() -> None:
+    async def test(batcher: Batcher) -> None:
+        for late in (ask(batcher, draw(0, 4)), watch(batcher, draw(0, 4))):
+            with pytest.raises(InputError, match="n is 4, this server's queue takes 3"):
+                await late
+
+    run(test, FakeInstance(), max_queue=3)
+
+
+def test_what_is_refused_is_not_drawn_and_what_is_admitted_is_in_the_instances_thread() -> None:
+    instance = FakeInstance(is_open=False)
+    threads: list[str] = []
+
+    def drawing() -> Draw:
+        threads.append(threading.current_thread().name)
+        return draw(1, 2)
+
+    async def test(batcher: Batcher) -> None:
+        running = ask(batcher, draw(0))
+        await settle()
+        waiting = ask_for(batcher, drawing, 2)
+        await settle()
+        with pytest.raises(BusyError):
+            await ask_for(batcher, drawing, 2)
+        with pytest.raises(DeadlineError):
+            await ask_for(batcher, drawing, 1, within=-1)
+        assert threads == []
+        instance.gate.set()
+        await asyncio.gather(running, waiting)
+
+    run(test, instance, max_queue=3, max_delay_s=0.01)
+    assert len(threads) == 1
+    assert threads[0].startswith("fake")
+
+
+def test_what_cannot_be_drawn_is_no_matter_of_the_others() -> None:
+    instance = FakeInstance()
+
+    def fail() -> Draw:
+        raise InputError("a wrong condition")
+
+    async def test(batcher: Batcher) -> None:
+        good, bad, other = (
+            ask(batcher, draw(1)),
+            ask_for(batcher, fail, 1),
+            ask(batcher, draw(2)),
+        )
+        assert (await good).tolist() == [[1, 0]]
+        assert (await other).tolist() == [[2, 0]]
+        with pytest.raises(InputError, match="a wrong condition"):
+            await bad
+
+    run(test, instance)
+    assert instance.calls == [[(1, 0), (2, 0)]]  # once, and together
+
+
 def test_a_loop_that_nobody_watches_ends() -> None:
     instance = FakeInstance(is_open=False)
 
     async def test(batcher: Batcher) -> None:
-        steps = batcher.watch(draw(4), ONE, deadline=asyncio.get_running_loop().time() + FAR)
-        first = asyncio.ensure_future(anext(aiter(steps)))
+        first = watch(batcher, draw(4))
         await settle()
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
         await settle()
         instance.gate.set()
-        await settle()
+        assert (await ask(batcher, draw(5))).tolist() == [[5, 0]]
 
     run(test, instance)
     assert instance.steps <= 1
@@ -328,70 +417,141 @@ def test_a_watched_loop_is_told_whole_and_counted() -> None:
     instance = FakeInstance()
 
     async def test(batcher: Batcher) -> None:
-        deadline = asyncio.get_running_loop().time() + FAR
-        assert len([step async for step in batcher.watch(draw(4, 3), ONE, deadline=deadline)]) == 5
+        assert len([step async for step in await watch(batcher, draw(4, 3))]) == STEPS
 
     (record,) = run(test, instance)
     assert record.samples == 3
 
 
-def test_a_watched_loop_that_begins_too_late_is_dropped() -> None:
+def test_a_loop_waits_for_a_client_that_is_slow() -> None:
+    instance = FakeInstance()
+
+    async def test(batcher: Batcher) -> None:
+        steps = await watch(batcher, draw(4))
+        await settle()
+        assert instance.steps <= 3  # two on their way, one made
+        assert len([step async for step in steps]) == STEPS
+
+    run(test, instance)
+    assert instance.steps == STEPS
+
+
+def test_a_client_that_goes_away_frees_the_engine() -> None:
+    instance = FakeInstance()
+
+    async def test(batcher: Batcher) -> None:
+        steps = await watch(batcher, draw(4))
+        await settle()
+        steps.close()
+        assert (await ask(batcher, draw(5))).tolist() == [[5, 0]]
+
+    assert [r.samples for r in run(test, instance)] == [1]
+    assert instance.steps <= 3
+
+
+def test_a_watched_loop_ends_with_an_error_at_its_deadline_and_frees_the_engine() -> None:
+    instance = FakeInstance()
+
+    async def test(batcher: Batcher) -> None:
+        steps = await watch(batcher, draw(4))
+        await anext(steps)
+        (job,) = batcher._outstanding
+        job.expire()  # as the clock does
+        assert (await ask(batcher, draw(5))).tolist() == [[5, 0]]  # nobody takes the other steps
+        with pytest.raises(DeadlineError, match="the work was dropped"):
+            async for _ in steps:
+                pass
+
+    run(test, instance)
+    assert instance.steps < STEPS
+
+
+def test_a_watched_loop_that_is_late_is_told_at_its_deadline() -> None:
     instance = FakeInstance(is_open=False)
 
     async def test(batcher: Batcher) -> None:
         running = ask(batcher, draw(0))
         await settle()
-        deadline = asyncio.get_running_loop().time()
-        late = asyncio.ensure_future(
-            anext(aiter(batcher.watch(draw(1), ONE, deadline=deadline - 1)))
-        )
-        await settle()
-        instance.gate.set()
         with pytest.raises(DeadlineError):
-            await late
+            await watch(batcher, draw(1), within=0.01)  # while the engine is at work
+        assert batcher.queued == 0
+        instance.gate.set()
         await running
 
     run(test, instance)
     assert instance.steps == 0
 
 
-@pytest.mark.parametrize("path", [TINY, DIFFUSION], ids=["tiny", "diffusion"])
-@pytest.mark.parametrize("options", [ONE], ids=["plain"])
-def test_samples_are_the_same_whatever_they_share_a_call_with(
-    path: Any, options: SamplingOptions
-) -> None:
-    """Latents bit for bit; samples within what one graph differs by at another batch size."""
-    instance = Instance(
-        open_bundle(path), backend="onnxruntime", precision=None, threads=1, batch=16, tell=print
-    )
-    sampler = instance.sampler
-    draws = [
-        sampler.draw(n, seed=seed, start=3, conditions={"label": seed % 3})
-        for seed, n in ((1, 1), (2, 3), (3, 5), (4, 1))
-    ]
-    alone = [instance.make([one], options)[0] for one in draws]
-    retried = [instance.make([one], options)[0] for one in draws]
-    found: list[Any] = []
+def test_watched_loops_wait_in_the_same_queue() -> None:
+    instance = FakeInstance(is_open=False)
 
-    async def main() -> None:
-        batcher = Batcher(
-            [instance], max_batch=4, max_delay_s=1.0, max_queue=99, record=lambda _: None
-        )
+    async def test(batcher: Batcher) -> None:
+        running = ask(batcher, draw(0))
+        await settle()
+        waiting = watch(batcher, draw(1, 2))
+        await settle()
+        assert batcher.queued == 2
+        for late in (watch(batcher, draw(2, 2)), ask(batcher, draw(2, 2))):
+            with pytest.raises(BusyError, match="2 samples wait, the queue takes 3"):
+                await late
+        instance.gate.set()
+        await running
+        (await waiting).close()
+
+    run(test, instance, max_queue=3)
+
+
+def test_samples_do_not_wait_for_an_instance_that_is_watched() -> None:
+    slow, quick = FakeInstance(), FakeInstance()
+
+    async def test(batcher: Batcher) -> None:
+        steps = await watch(batcher, draw(0))
+        watched = slow if slow.steps else quick
+        for seed in range(1, 9):
+            assert (await ask(batcher, draw(seed))).tolist() == [[seed, 0]]
+        assert watched.calls == []
+        steps.close()
+
+    run(test, slow, quick)
+
+
+def test_what_shares_no_call_comes_between_the_parts_of_a_large_request() -> None:
+    instance = FakeInstance(is_open=False)
+    order: list[int] = []
+
+    async def test(batcher: Batcher) -> None:
+        many = ask(batcher, draw(7, 12))
+        await settle()
         deadline = asyncio.get_running_loop().time() + FAR
-        work = (batcher.submit(one, options, deadline=deadline) for one in draws)
-        found.extend(await asyncio.gather(*work))
-        await batcher.close()
+        work = batcher.run(lambda _: order.append(len(instance.calls)), deadline=deadline)
+        lone = asyncio.create_task(work)
+        await settle()
+        instance.gate.set()
+        await asyncio.gather(many, lone)
 
-    asyncio.run(main())
-    for one, first, second, joined in zip(draws, alone, retried, found, strict=True):
-        assert first.shape == joined.shape
-        np.testing.assert_array_equal(first, second)
-        np.testing.assert_allclose(joined, first, rtol=0, atol=1e-5)
-        for name, drawn in one.feeds.items():
-            again = np.concatenate(
-                [one.take(slice(i, i + 1)).feeds[name] for i in range(len(drawn))]
-            )
-            np.testing.assert_array_equal(drawn, again)
+    run(test, instance, max_delay_s=0.0)
+    assert order == [2]
+    assert len(instance.calls) == 3
+
+
+def test_the_end_drops_what_waits_and_what_runs() -> None:
+    instance = FakeInstance()
+
+    async def test(batcher: Batcher) -> None:
+        steps = await watch(batcher, draw(4))
+        waiting = ask(batcher, draw(1))
+        await settle()
+        batcher.stop()
+        for late in (waiting, ask(batcher, draw(2))):
+            with pytest.raises(StoppingError):
+                await late
+        with pytest.raises(StoppingError):
+            async for _ in steps:
+                pass
+
+    run(test, instance)
+    assert instance.calls == []
+    assert instance.steps < STEPS
 
 
 def test_a_batch_below_the_engines_smallest_is_filled_up() -> None:
@@ -403,7 +563,7 @@ def test_a_batch_below_the_engines_smallest_is_filled_up() -> None:
         batch=16,
         tell=print,
     )
-    alone, _ = instance.make([instance.sampler.draw(3, seed=4)], ONE)
+    alone = instance.make([instance.sampler.draw(3, seed=4)], ONE)[0].output
     sizes: list[int] = []
     (session,) = instance.sampler.sessions.values()
     usual = session.run
@@ -414,7 +574,7 @@ def test_a_batch_below_the_engines_smallest_is_filled_up() -> None:
 
     session.run = note  # type: ignore[method-assign]
     instance.__dict__["bounds"] = type(instance.bounds)(min=6, max=16)
-    filled, _ = instance.make([instance.sampler.draw(3, seed=4)], ONE)
+    filled = instance.make([instance.sampler.draw(3, seed=4)], ONE)[0].output
     watched = [b.output for b in instance.watch(instance.sampler.draw(3, seed=4), ONE)]
     instance.close()
     assert min(sizes) >= 6

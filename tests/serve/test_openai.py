@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import socket
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -228,10 +229,16 @@ def test_keys(serve: Start, tmp_path: Path) -> None:
     assert server.ask("GET", "/v2", X_API_Key="first-key-0123456789").status == 200
 
 
-def test_a_full_queue(serve: Start) -> None:
-    server = serve(TINY, "--limit", "queue=2")
-    with connect(server) as client, pytest.raises(openai.RateLimitError) as caught:
-        client.images.generate(prompt="", model="tiny", n=3)
-    assert caught.value.response.headers["retry-after"] == "1"
+def test_a_server_that_is_busy(serve: Start) -> None:
+    server = serve(TINY, "--limit", "in_progress=1", "--limit", "queue=2")
     with connect(server) as client:
+        with pytest.raises(openai.BadRequestError, match="n is 3, this server's queue takes 2"):
+            client.images.generate(prompt="", model="tiny", n=3)
         assert client.images.generate(prompt="", model="tiny", n=2).data
+    host, port = server.netloc.split(":")
+    with socket.create_connection((host, int(port)), 30) as held:
+        held.sendall(b"POST /v1/sample HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        server.wait_until(lambda: server.ask("GET", "/metrics").status == 429)
+        with connect(server) as client, pytest.raises(openai.RateLimitError) as caught:
+            client.images.generate(prompt="", model="tiny")
+        assert caught.value.response.headers["retry-after"] == "1"

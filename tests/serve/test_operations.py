@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import os
@@ -12,7 +11,7 @@ import signal
 import socket
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -21,8 +20,6 @@ import pytest
 from tests.serve.conftest import DATA, DIFFUSION, TINY, TOKENS, Server, Start
 
 from genx_runtimes import open_bundle
-from genx_runtimes.serve.model import finish_in_time
-from genx_runtimes.serve.refusals import DeadlineError
 
 SAMPLE = "/v1/sample"
 
@@ -156,7 +153,7 @@ def test_a_bundle_that_is_none_ends_at_once(serve: Start, tmp_path: Path) -> Non
     assert (done.code, done.err) == (
         2,
         "error: there is no limit 'm'; there is: body_bytes, head_bytes, read_seconds, "
-        "connections, n, steps, length, pixels, in_progress, queue, seconds\n",
+        "connections, n, steps, length, values, pixels, in_progress, queue, seconds\n",
     )
     done = finish(start(tmp_path, "serve", TINY, "--limit", "n=-3"))
     assert "limit n is '-3', expected a whole number above 0" in done.err
@@ -366,21 +363,17 @@ def test_several_instances(serve: Start) -> None:
 
 
 def test_a_deadline(serve: Start) -> None:
-    server = serve(TINY, "--limit", "seconds=1e-9")
-    answer = server.ask("POST", SAMPLE, {"n": 1})
-    assert answer.status == 504
-    assert "the work was dropped" in answer.json()["error"]
-
-
-def test_what_is_not_done_in_time_is_dropped() -> None:
-    work: Future[int] = Future()
-
-    async def wait() -> int:
-        return await finish_in_time(work, asyncio.get_running_loop().time() + 0.01)
-
-    with pytest.raises(DeadlineError, match="the work was dropped"):
-        asyncio.run(wait())
-    assert work.cancelled()
+    server = serve(TINY, TOKENS, "--limit", "seconds=1e-9")
+    for body in (
+        {"model": "tiny"},
+        {"model": "tiny", "stream": True},  # told by its status: nothing has been sent
+        {"model": "tiny_tokens", "stream": True},
+    ):
+        answer = server.ask("POST", SAMPLE, body)
+        assert answer.status == 504
+        assert "the work was dropped" in answer.json()["error"]
+    text = {"model": "tiny_tokens", "prompt": "a", "stream": True}
+    assert server.ask("POST", "/v1/completions", text).status == 504
 
 
 def test_an_address_that_others_reach_is_warned_of(serve: Start) -> None:

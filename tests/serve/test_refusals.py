@@ -295,8 +295,16 @@ def test_headers_of_every_answer(server: Server) -> None:
 def small() -> Iterator[Server]:
     """A server with small limits."""
     limits = (
-        *("body_bytes=2000", "n=4", "steps=5", "length=7", "in_progress=2", "seconds=3"),
-        *("head_bytes=3000", "connections=20"),
+        "body_bytes=2000",
+        "n=4",
+        "steps=5",
+        "length=7",
+        "values=200",
+        "queue=3",
+        "in_progress=2",
+        "seconds=3",
+        "head_bytes=3000",
+        "connections=20",
     )
     options = [option for limit in limits for option in ("--limit", limit)]
     from tests.serve.conftest import DIFFUSION, TOKENS
@@ -344,6 +352,8 @@ def test_a_length_that_is_none(small: Server, length: str) -> None:
         ({"model": "tiny_diffusion", "steps": 6}, "steps is 6, this server allows 5"),
         ({"model": "tiny_tokens", "length": 8}, "length is 8, this server allows 7"),
         ({"model": "tiny_tokens", "prompt": "aaaaaaaa"}, "prompt's length is 8"),
+        ({"model": "tiny", "n": 4}, "these samples hold 256 values, this server allows 200"),
+        ({"model": "tiny_diffusion", "n": 4}, "n is 4, this server's queue takes 3"),
     ],
 )
 def test_more_than_a_request_may_ask_for(small: Server, body: Any, says: str) -> None:

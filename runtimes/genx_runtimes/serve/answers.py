@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import msgspec
@@ -94,22 +93,22 @@ class EventStream(StreamingResponse):
 
     Args:
         events: each as `event` makes it.
-        held: what is let go when the stream has ended, however it ends.
+        close: called when the stream has ended, however it ends.
 
     Source: HTML Standard, "Server-sent events".
     """
 
-    def __init__(self, events: AsyncGenerator[bytes], held: ExitStack) -> None:
+    def __init__(self, events: AsyncGenerator[bytes], close: Callable[[], None]) -> None:
         super().__init__(events, media_type="text/event-stream")
-        self._events, self._held = events, held
+        self._events, self._close = events, close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events."""
         try:
             await super().__call__(scope, receive, send)
         finally:
+            self._close()
             await self._events.aclose()
-            self._held.close()
 
 
 def event(value: object, name: str = "") -> bytes:

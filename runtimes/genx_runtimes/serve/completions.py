@@ -5,9 +5,11 @@ Source: OpenAI API reference, "Completions" (legacy).
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -17,7 +19,6 @@ from starlette.routing import Route
 
 from genx_runtimes.errors import InputError
 from genx_runtimes.sampler import Batch
-from genx_runtimes.samplers.loop import Draw
 from genx_runtimes.serve import wire
 from genx_runtimes.serve.answers import (
     EventStream,
@@ -27,9 +28,9 @@ from genx_runtimes.serve.answers import (
     event_of_error,
     while_connected,
 )
-from genx_runtimes.serve.model import ServedModel
 from genx_runtimes.serve.openai import pick, refuse_given
 from genx_runtimes.serve.repository import Repository
+from genx_runtimes.serve.watch import Watch
 from genx_runtimes.serve.wire import SampleRequest, choose_seed
 from genx_runtimes.text import encode_text
 
@@ -71,8 +72,9 @@ def make_routes(repository: Repository) -> list[Route]:
 
     async def complete(request: Request) -> Response:
         asked = wire.decode(await request.body(), CompletionRequest)
+        deadline = wire.find_deadline(limits)
         with ExitStack() as held:
-            model = await pick(repository, asked.model, held, "text")
+            model = await pick(repository, asked.model, held, "text", deadline=deadline)
             prompt = _check(asked)
             seed = choose_seed(asked.seed)
             wanted = SampleRequest(
@@ -83,34 +85,25 @@ def make_routes(repository: Repository) -> list[Route]:
                 top_p=asked.top_p,
                 top_k=asked.top_k,
             )
-            told = {
+            told: dict[str, object] = {
                 "id": f"cmpl-{request.state.request_id}",
                 "object": "text_completion",
                 "created": int(time.time()),
                 "model": model.manifest.name,
             }
-            count = _TokenCount(model, prompt)
             shown = prompt if asked.echo else ""
             if asked.stream:
-                wire.check_stream(model, wanted, limits)
+                started = wire.watch(model, wanted, seed, limits, deadline=deadline)
+                steps = await while_connected(request, started)
                 options = asked.stream_options or StreamOptions()
                 events = _stream(
-                    model,
-                    wire.draw(model, wanted, seed),
-                    wanted,
-                    told=told,
-                    shown=shown,
-                    count=count if options.include_usage else None,
-                    deadline=wire.find_deadline(limits),
+                    steps, wanted, told=told, shown=shown, counts=options.include_usage
                 )
-                return EventStream(events, held.pop_all())
-            batch = await while_connected(request, wire.sample(model, wanted, seed, limits))
-            choices = [
-                _choice(i, shown + text[len(prompt) :], _finish(batch, i))
-                for i, text in enumerate(batch.texts())
-            ]
-            usage = count.of(batch)
-            return answer_json({**told, "choices": choices, "usage": usage, "seed": seed})
+                return EventStream(events, steps.close)
+            work = wire.sample(model, wanted, seed, limits, deadline=deadline)
+            batch = await while_connected(request, work)
+            told["seed"] = seed
+            return await asyncio.to_thread(_answer, batch, prompt, shown, told)
 
     return [Route("/v1/completions", endpoint(complete), methods=["POST"], name="completions")]
 
@@ -138,22 +131,21 @@ def _check(asked: CompletionRequest) -> str:
     return asked.prompt[0]
 
 
-class _TokenCount:
-    """How many tokens a request had and was answered, a stop token counted."""
+def _answer(batch: Batch, prompt: str, shown: str, told: dict[str, object]) -> Response:
+    choices = [
+        _choice(i, shown + text[len(prompt) :], _finish(batch, i))
+        for i, text in enumerate(batch.texts())
+    ]
+    return answer_json({**told, "choices": choices, "usage": _count(batch, prompt)})
 
-    def __init__(self, model: ServedModel, prompt: str) -> None:
-        self.prompt = len(encode_text(prompt, model.manifest.output.vocabulary)) if prompt else 0
 
-    def of(self, batch: Batch) -> dict[str, int]:
-        """Return the usage of a batch of whole texts."""
-        ends = np.isin(batch.output[:, self.prompt :], batch.stop)
-        lengths = np.where(ends.any(axis=1), ends.argmax(axis=1) + 1, ends.shape[1])
-        made = int(lengths.sum())
-        return {
-            "prompt_tokens": self.prompt,
-            "completion_tokens": made,
-            "total_tokens": self.prompt + made,
-        }
+def _count(batch: Batch, prompt: str) -> dict[str, int]:
+    """Return how many tokens a request had and was answered, a stop token counted."""
+    given = len(encode_text(prompt, batch.spec.vocabulary)) if prompt else 0
+    ends = np.isin(batch.output[:, given:], batch.stop)
+    lengths = np.where(ends.any(axis=1), ends.argmax(axis=1) + 1, ends.shape[1])
+    made = int(lengths.sum())
+    return {"prompt_tokens": given, "completion_tokens": made, "total_tokens": given + made}
 
 
 def _choice(index: int, text: str, finish: str | None) -> dict[str, object]:
@@ -165,31 +157,29 @@ def _finish(batch: Batch, row: int) -> str:
 
 
 async def _stream(
-    model: ServedModel,
-    drawn: Draw,
-    wanted: SampleRequest,
-    *,
-    told: dict[str, object],
-    shown: str,
-    count: _TokenCount | None,
-    deadline: float,
+    steps: Watch, wanted: SampleRequest, *, told: dict[str, object], shown: str, counts: bool
 ) -> AsyncGenerator[bytes]:
     """Yield what each step adds to each text."""
-    said = [len(wanted.prompt or "")] * wanted.n
+    prompt = wanted.prompt or ""
+    seen = 0
     last: Batch | None = None
     try:
         if shown:
             yield event({**told, "choices": [_choice(i, shown, None) for i in range(wanted.n)]})
-        async for last in model.watch(drawn, wanted.options, deadline=deadline):
-            for index, text in enumerate(last.texts()):
-                if len(text) > said[index]:
-                    added, said[index] = text[said[index] :], len(text)
+        async for last in steps:
+            new = replace(last, output=last.output[:, seen:])
+            texts = await wire.elsewhere(new, new.texts)
+            for index, text in enumerate(texts):
+                added = text if seen else text[len(prompt) :]
+                if added:
                     yield event({**told, "choices": [_choice(index, added, None)]})
+            seen = last.output.shape[1]
         assert last is not None
         ends = [_choice(index, "", _finish(last, index)) for index in range(wanted.n)]
         yield event({**told, "choices": ends})
-        if count is not None:
-            yield event({**told, "choices": [], "usage": count.of(last)})
+        if counts:
+            usage = await asyncio.to_thread(_count, last, prompt)
+            yield event({**told, "choices": [], "usage": usage})
         yield event("[DONE]")
     except Exception as err:
         yield event_of_error("/v1/completions", err)

@@ -18,7 +18,6 @@ from starlette.routing import Route
 from genx_runtimes.errors import InputError
 from genx_runtimes.png import encode_png
 from genx_runtimes.sampler import Batch
-from genx_runtimes.samplers.loop import Draw
 from genx_runtimes.serve import wire
 from genx_runtimes.serve.answers import (
     EventStream,
@@ -31,6 +30,7 @@ from genx_runtimes.serve.answers import (
 from genx_runtimes.serve.model import ServedModel
 from genx_runtimes.serve.openai import pick, read_prompt, refuse_given
 from genx_runtimes.serve.repository import Repository
+from genx_runtimes.serve.watch import Watch
 from genx_runtimes.serve.wire import Conditions, SampleRequest, choose_seed, to_base64
 
 _MAX_IMAGES = 10
@@ -69,8 +69,9 @@ def make_routes(repository: Repository) -> list[Route]:
 
     async def make_images(request: Request) -> Response:
         asked = wire.decode(await request.body(), ImageRequest)
+        deadline = wire.find_deadline(limits)
         with ExitStack() as held:
-            model = await pick(repository, asked.model, held, "image")
+            model = await pick(repository, asked.model, held, "image", deadline=deadline)
             size = _check(asked, model)
             seed = choose_seed(asked.seed)
             wanted = SampleRequest(
@@ -85,21 +86,16 @@ def make_routes(repository: Repository) -> list[Route]:
                 raise InputError(f"n is {wanted.n}, expected 1 to {_MAX_IMAGES}")
             told = {"created": int(time.time()), "seed": seed, "size": size, "output_format": "png"}
             if not asked.stream:
-                work = wire.sample(model, wanted, seed, limits)
+                work = wire.sample(model, wanted, seed, limits, deadline=deadline)
                 items = await wire.to_items(await while_connected(request, work))
                 return answer_json({**told, "data": [{"b64_json": text} for text in items]})
             if wanted.n != 1:
                 raise InputError(f"n is {wanted.n}, a stream makes one image")
-            wire.check_stream(model, wanted, limits)
-            events = _stream(
-                model,
-                wire.draw(model, wanted, seed),
-                wanted,
-                partials=asked.partial_images or 0,
-                told=told,
-                deadline=wire.find_deadline(limits),
-            )
-            return EventStream(events, held.pop_all())
+            started = wire.watch(model, wanted, seed, limits, deadline=deadline)
+            steps = await while_connected(request, started)
+            total = wanted.steps or model.usual_steps
+            events = _stream(steps, total, partials=asked.partial_images or 0, told=told)
+            return EventStream(events, steps.close)
 
     return [
         Route(
@@ -137,26 +133,20 @@ def _check(asked: ImageRequest, model: ServedModel) -> str:
 
 
 async def _stream(
-    model: ServedModel,
-    drawn: Draw,
-    wanted: SampleRequest,
-    *,
-    partials: int,
-    told: dict[str, object],
-    deadline: float,
+    steps: Watch, total: int, *, partials: int, told: dict[str, object]
 ) -> AsyncGenerator[bytes]:
     """Yield up to `partials` images on the way, evenly, and the last."""
-    total = wanted.steps or model.usual_steps
     done = sent = 0
     last: Batch | None = None
     try:
-        async for last in model.watch(drawn, wanted.options, deadline=deadline):
+        async for last in steps:
             done += 1
             if sent < partials and done < total and done * (partials + 1) // total > sent:
-                yield _tell("partial_image", last, {**told, "partial_image_index": sent})
+                partial = {**told, "partial_image_index": sent}
+                yield await wire.elsewhere(last, _tell, "partial_image", last, partial)
                 sent += 1
         assert last is not None
-        yield _tell("completed", last, told)
+        yield await wire.elsewhere(last, _tell, "completed", last, told)
     except Exception as err:
         yield event_of_error(_PATH, err, "error")
 

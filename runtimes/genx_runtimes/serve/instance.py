@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,12 +18,17 @@ from genx_runtimes.manifest import BatchBounds
 from genx_runtimes.pictures import read_picture, write_picture
 from genx_runtimes.sampler import Batch, Sampler
 from genx_runtimes.samplers.loop import Draw, SamplingOptions, join_draws
+from genx_runtimes.serve.interruption import DroppedError, InterruptibleSession
 from genx_runtimes.session import Array, Session, SessionOptions
 from genx_runtimes.translate import Translator
 from genx_runtimes.translate_files import complete_picture
 from genx_runtimes.verify import verify_component, verify_sampler
 
 _Found = TypeVar("_Found")
+
+
+def _always() -> bool:
+    return True
 
 
 class Instance:
@@ -58,7 +63,8 @@ class Instance:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"genx {bundle.manifest.name}")
         self._batch = batch
         self._extra: dict[str, Session] = {}
-        self._asked: set[Future[Any]] = set()
+        self._wanted: Callable[[], bool] = _always
+        self.extra_bytes = 0  # of the graphs that were loaded because they were asked for
         try:
             self.sampler: Sampler = self.submit(self._open).result()
         except BaseException:
@@ -66,24 +72,42 @@ class Instance:
             raise
 
     def _open(self) -> Sampler:
-        return self.bundle.sampler(
+        opened = self.bundle.sampler(
             backend=self._backend,
             precision=self._precision,
             options=self._options,
             batch=self._batch,
         )
+        sessions: dict[str, Session] = {
+            name: InterruptibleSession(session, self._check_wanted)
+            for name, session in opened.sessions.items()
+        }
+        return Sampler(self.bundle.manifest, sessions)
 
-    def submit(self, work: Callable[..., _Found], *args: object) -> Future[_Found]:
-        """Run something in the instance's thread, after what was submitted before."""
-        future = self._thread.submit(work, *args)
-        self._asked.add(future)
-        future.add_done_callback(self._asked.discard)
-        return future
+    def submit(
+        self, work: Callable[..., _Found], *args: object, wanted: Callable[[], bool] = _always
+    ) -> Future[_Found]:
+        """Run something in the instance's thread, after what was submitted before.
 
-    @property
-    def pending(self) -> int:
-        """What was submitted and has not ended."""
-        return len(self._asked)
+        Args:
+            work: what to run.
+            args: of it.
+            wanted: asked in that thread before each call of the engine; where it says no, the work
+                ends with a DroppedError.
+        """
+        return self._thread.submit(self._do, wanted, work, *args)
+
+    def _do(self, wanted: Callable[[], bool], work: Callable[..., _Found], *args: object) -> _Found:
+        self._wanted = wanted
+        try:
+            self._check_wanted()
+            return work(*args)
+        finally:
+            self._wanted = _always
+
+    def _check_wanted(self, *_: object) -> None:
+        if not self._wanted():
+            raise DroppedError("nobody waits for this any more")
 
     @cached_property
     def bounds(self) -> BatchBounds:
@@ -101,7 +125,7 @@ class Instance:
 
     def make(
         self, draws: Sequence[Draw], options: SamplingOptions
-    ) -> tuple[Array, tuple[int, int]]:
+    ) -> tuple[Batch, tuple[int, int]]:
         """Make the samples of several draws in one pass; in its thread.
 
         Returns:
@@ -110,7 +134,9 @@ class Instance:
         began = time.perf_counter_ns()
         draw = draws[0] if len(draws) == 1 else join_draws(draws)
         (batch,) = self.sampler.decode([self._fill_up(draw)], options=options)
-        return batch.output[: len(draw.indices)], (began, time.perf_counter_ns())
+        if len(batch.output) != len(draw.indices):
+            batch = replace(batch, feeds=draw.feeds, output=batch.output[: len(draw.indices)])
+        return batch, (began, time.perf_counter_ns())
 
     def watch(self, draw: Draw, options: SamplingOptions) -> Iterator[Batch]:
         """Yield what there is after each step of a draw; in its thread."""
@@ -146,25 +172,36 @@ class Instance:
                 session.close()
                 raise
             self._extra[component] = session
+            self.extra_bytes += variant.graphs[component].bytes
         return {name: np.array(array) for name, array in session.run(feeds).items()}
 
     def translate(self, data: bytes, seed: int, max_pixels: int) -> bytes:
         """Return a picture's translation as a PNG; in its thread.
 
+        Args:
+            data: a picture file.
+            seed: of the model's noise, if it takes any.
+            max_pixels: of the picture, and of what it becomes.
+
         Raises:
             InputError: it is no picture, too large, or of the wrong mode.
         """
         translator = Translator(self.bundle.manifest, self.sampler.session)
-        before = read_picture(io.BytesIO(data), translator.spec.tile[0], max_pixels=max_pixels)
-        made = translator.translate(before.pixels, seed=seed)
+        before = read_picture(
+            io.BytesIO(data),
+            translator.spec.tile[0],
+            max_pixels=max_pixels // translator.spec.scale**2,
+        )
+        made = translator.translate(before.pixels, seed=seed, progress=self._check_wanted)
         file = io.BytesIO()
         write_picture(file, complete_picture(made, before, translator.spec.scale))
         return file.getvalue()
 
-    def close(self) -> None:
-        """End the thread after its work, and free the engines."""
-        self._thread.submit(self._close).result()
-        self._thread.shutdown()
+    def close(self) -> Future[None]:
+        """End the thread after its work, and free the engines; done when they are."""
+        closed = self._thread.submit(self._close)
+        self._thread.shutdown(wait=False)
+        return closed
 
     def _close(self) -> None:
         self.sampler.close()

@@ -14,7 +14,8 @@ from prometheus_client import (
     generate_latest,
 )
 
-from genx_runtimes.serve.batcher import Batcher, CallRecord
+from genx_runtimes.serve.batcher import Batcher
+from genx_runtimes.serve.jobs import CallRecord
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)

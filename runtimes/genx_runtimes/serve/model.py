@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
 
 from genx_runtimes.bundle import AUTO, Bundle
 from genx_runtimes.cpu import count_usable_cores
-from genx_runtimes.images import to_pixels
 from genx_runtimes.memory import read_resident_bytes
 from genx_runtimes.sampler import Batch
 from genx_runtimes.samplers.loop import Draw, SamplingOptions
 from genx_runtimes.samplers.translate import add_images
-from genx_runtimes.sampling_specs import DiffusionSpec
-from genx_runtimes.serve.batcher import Batcher, too_late
+from genx_runtimes.sampling_specs import DiffusionSpec, RecurrentSpec, TokensSpec
+from genx_runtimes.serve.batcher import Batcher
 from genx_runtimes.serve.instance import Instance
 from genx_runtimes.serve.metrics import Metrics
 from genx_runtimes.serve.settings import ServeSettings
+from genx_runtimes.serve.watch import Watch
 from genx_runtimes.session import Array, warn
 from genx_runtimes.tuning import settle
-
-_Found = TypeVar("_Found")
 
 
 class ServedModel:
@@ -36,6 +32,7 @@ class ServedModel:
         instances: loaded and verified.
         max_batch: samples of a call at most.
         size: bytes that loading it took.
+        output_values: numbers in one sample.
         image_size: height and width; (0, 0) of what is no image.
     """
 
@@ -48,14 +45,16 @@ class ServedModel:
         *,
         max_batch: int,
         size: int,
+        output_values: int,
         image_size: tuple[int, int],
     ) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
         self.instances = instances
         self.max_batch = max_batch
-        self.bytes = size
+        self._size, self._output_values = size, output_values
         self.image_size = image_size
+        self.grown: Callable[[], None] = lambda: None  # called when `held_bytes` has changed
         self._users = 0
         self._batcher = Batcher(
             instances,
@@ -73,9 +72,26 @@ class ServedModel:
         return sampler.steps if isinstance(sampler, DiffusionSpec) else max(self.image_size[0], 1)
 
     @property
-    def latent_values(self) -> int:
-        """Numbers that are drawn for a sample."""
-        return sum(math.prod(getattr(p, "shape", (1,))) for p in self.manifest.priors)
+    def held_bytes(self) -> int:
+        """What it holds: what loading it took, and the graphs that were asked for since."""
+        return self._size + sum(instance.extra_bytes for instance in self.instances)
+
+    def count_values(self, n: int, length: int | None) -> int:
+        """Return how many numbers are drawn for samples, or come out, whichever are more.
+
+        Args:
+            n: samples.
+            length: of a sequence or a text, prompt excluded; None is the bundle's own.
+        """
+        sampler = self.manifest.sampler
+        shapes = {p.name: math.prod(getattr(p, "shape", ())) for p in self.manifest.priors}
+        drawn, made = sum(shapes.values()), self._output_values
+        if isinstance(sampler, (RecurrentSpec, TokensSpec)) and length is not None:
+            made = made * length // sampler.length
+            if isinstance(sampler, RecurrentSpec):
+                timed = sum(shapes[name] for name in sampler.sequences)
+                drawn += timed * length // sampler.length - timed
+        return n * max(drawn, made)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -106,63 +122,45 @@ class ServedModel:
             options=options,
         )
 
-    async def sample(self, draw: Draw, options: SamplingOptions, *, deadline: float) -> Array:
-        """Make samples, (B, ...), joined with those of other requests; see `Batcher.submit`."""
-        return await self._batcher.submit(draw, options, deadline=deadline)
+    async def sample(
+        self, draw: Callable[[], Draw], n: int, options: SamplingOptions, *, deadline: float
+    ) -> Batch:
+        """Make samples, joined with those of other requests; see `Batcher.submit`."""
+        return await self._batcher.submit(draw, n, options, deadline=deadline)
 
-    def watch(
-        self, draw: Draw, options: SamplingOptions, *, deadline: float
-    ) -> AsyncIterator[Batch]:
-        """Yield what there is after each step of the loop; see `Batcher.watch`."""
-        return self._batcher.watch(draw, options, deadline=deadline)
+    async def watch(
+        self, draw: Callable[[], Draw], n: int, options: SamplingOptions, *, deadline: float
+    ) -> Watch:
+        """Return what there is after each step of the loop; see `Batcher.watch`."""
+        return await self._batcher.watch(draw, n, options, deadline=deadline)
 
     async def run(
         self, component: str, feeds: Mapping[str, Array], *, deadline: float
     ) -> dict[str, Array]:
-        """Run one graph; see `Instance.run` and `Batcher.submit`."""
-        instance = self._choose()
-        work = instance.submit(instance.run, component, feeds)
-        return await finish_in_time(work, deadline)
-
-    def _choose(self) -> Instance:
-        """Return the instance that has least to do."""
-        return min(self.instances, key=lambda instance: instance.pending)
+        """Run one graph; see `Instance.run` and `Batcher.run`."""
+        before = self.held_bytes
+        outputs = await self._batcher.run(
+            lambda instance: instance.run(component, feeds), deadline=deadline
+        )
+        if self.held_bytes != before:
+            self.grown()
+        return outputs
 
     async def translate(self, data: bytes, *, seed: int, max_pixels: int, deadline: float) -> bytes:
-        """Return a picture's translation as a PNG.
+        """Return a picture's translation as a PNG; see `Instance.translate` and `Batcher.run`."""
+        return await self._batcher.run(
+            lambda instance: instance.translate(data, seed, max_pixels), deadline=deadline
+        )
 
-        Args:
-            data: a picture file.
-            seed: of the model's noise, if it takes any.
-            max_pixels: of the picture.
-            deadline: on the loop's clock.
-
-        Raises:
-            InputError: it is no picture, too large, or of the wrong mode.
-        """
-        instance = self._choose()
-        work = instance.submit(instance.translate, data, seed, max_pixels)
-        return await finish_in_time(work, deadline)
+    def stop(self) -> None:
+        """Drop what is under way, and take no more."""
+        self._batcher.stop()
 
     async def close(self) -> None:
         """Free the engines after the requests that use them."""
-        while self._users:
+        while self._users or self._batcher.is_busy:
             await asyncio.sleep(0.01)
         await self._batcher.close()
-
-
-async def finish_in_time(work: Future[_Found], deadline: float) -> _Found:
-    """Return what an instance's thread does.
-
-    Raises:
-        DeadlineError: it has not by then, on the loop's clock; what has not begun is dropped.
-    """
-    loop = asyncio.get_running_loop()
-    queued = loop.time()
-    try:
-        return await asyncio.wait_for(asyncio.wrap_future(work), deadline - queued)
-    except asyncio.TimeoutError as err:
-        raise too_late(queued, loop.time()) from err
 
 
 async def load(bundle: Bundle, settings: ServeSettings, metrics: Metrics) -> ServedModel:
@@ -204,13 +202,13 @@ async def load(bundle: Bundle, settings: ServeSettings, metrics: Metrics) -> Ser
             for count in {1, max_batch}:
                 draw = add_images(bundle.manifest.sampler, instance.sampler.draw(count))
                 made = instance.submit(instance.make, [draw], SamplingOptions())
-                output, _ = await asyncio.wrap_future(made)
+                batch, _ = await asyncio.wrap_future(made)
         if bundle.manifest.output.kind == "image":
-            height, width = to_pixels(output[:1], bundle.manifest.output).shape[1:3]
+            height, width = batch.images().shape[1:3]
             image_size = height, width
     except BaseException:
         for instance in instances:
-            await asyncio.to_thread(instance.close)
+            await asyncio.wrap_future(instance.close())
         raise
     # Memory that was freed before is taken again without a trace in the resident set.
     graphs = sum(ref.bytes for ref in bundle.variant(precision).graphs.values())
@@ -222,5 +220,6 @@ async def load(bundle: Bundle, settings: ServeSettings, metrics: Metrics) -> Ser
         metrics,
         max_batch=max_batch,
         size=size,
+        output_values=batch.output[0].size,
         image_size=image_size,
     )

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from genx_runtimes.errors import BackendError, InputError
 from genx_runtimes.manifest import CategoricalPrior
-from genx_runtimes.samplers.loop import join_draws
+from genx_runtimes.samplers.loop import Draw, join_draws
 from genx_runtimes.serve import wire
 from genx_runtimes.serve.answers import answer_json, endpoint, while_connected
 from genx_runtimes.serve.model import ServedModel
@@ -74,7 +74,8 @@ def make_routes(repository: Repository) -> list[Route]:
         else:
             asked, inputs = read_request(body, length)
         limits = find_limits(asked, repository.settings.limits)
-        model = await repository.get(name)
+        deadline = wire.find_deadline(limits)
+        model = await repository.get(name, deadline=deadline)
         told: dict[str, object] = {}
         with model.in_use():
             check_request(
@@ -85,9 +86,9 @@ def make_routes(repository: Repository) -> list[Route]:
             if component is None:
                 seed = wire.choose_seed(_scalar(inputs, "seed", None))
                 told = {"parameters": {"seed": seed}}
-                work = _sample(model, inputs, asked.parameters, seed, limits)
+                work = _sample(model, inputs, asked.parameters, seed, limits, deadline)
             else:
-                work = _run(model, component, inputs, wire.find_deadline(limits))
+                work = _run(model, component, inputs, deadline)
             outputs = await while_connected(request, work)
         return _answer(request.path_params["model"], asked, told, outputs)
 
@@ -155,6 +156,7 @@ async def _sample(
     parameters: Mapping[str, object],
     seed: int,
     limits: Limits,
+    deadline: float,
 ) -> dict[str, Array]:
     """Draw samples: `n`, `start`, and conditions, one for all samples or one for each.
 
@@ -176,24 +178,26 @@ async def _sample(
             raise InputError(f"input {name!r} has {array.shape}, expected one value, or {n}")
         fixed[name] = array
     asked = wire.convert({"n": n, **{k: v for k, v in parameters.items() if k in _SETTINGS}})
-    wire.check_limits(asked, limits)
     each = any(len(array) > 1 for array in fixed.values())
     options = asked.options
-    draws = []
-    for first in range(n) if each else (0,):
-        conditions = {name: _value(a[min(first, len(a) - 1)]) for name, a in fixed.items()}
-        draws.append(
-            model.draw(
-                1 if each else n,
-                seed=seed,
-                start=start + first,
-                conditions=conditions,
-                truncation=asked.truncation,
-                options=options,
+
+    def draw() -> Draw:
+        draws = []
+        for first in range(n) if each else (0,):
+            conditions = {name: _value(a[min(first, len(a) - 1)]) for name, a in fixed.items()}
+            draws.append(
+                model.draw(
+                    1 if each else n,
+                    seed=seed,
+                    start=start + first,
+                    conditions=conditions,
+                    truncation=asked.truncation,
+                    options=options,
+                )
             )
-        )
-    drawn = join_draws(draws)
-    batch = await wire.make(model, drawn, asked, limits, conditioned=bool(fixed))
+        return join_draws(draws)
+
+    batch = await wire.make(model, draw, asked, limits, deadline=deadline, conditioned=bool(fixed))
     if batch.spec.kind == "text":
         return {batch.spec.name: np.asarray(batch.texts(), dtype=np.str_)}
     found = {batch.spec.name: batch.output}

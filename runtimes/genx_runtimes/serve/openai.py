@@ -43,7 +43,12 @@ def make_routes(repository: Repository) -> list[Route]:
 
 
 async def pick(
-    repository: Repository, name: str | None, held: ExitStack, kind: OutputKind | None = None
+    repository: Repository,
+    name: str | None,
+    held: ExitStack,
+    kind: OutputKind | None = None,
+    *,
+    deadline: float,
 ) -> ServedModel:
     """Return the model of a name, or the only one that makes what is asked for.
 
@@ -52,6 +57,7 @@ async def pick(
         name: None takes the only one.
         held: keeps it loaded until it is closed.
         kind: of output; None takes any.
+        deadline: on the loop's clock, until which it is waited for while it is loaded.
 
     Raises:
         InputError: none or several make it, or the one that is named makes something else.
@@ -70,7 +76,7 @@ async def pick(
     output = repository.find(name).bundle.manifest.output
     if kind not in (None, output.kind):
         raise InputError(f"model {name!r} makes {output.noun}, not what this endpoint answers")
-    model = await repository.get(name)
+    model = await repository.get(name, deadline=deadline)
     held.enter_context(model.in_use())
     return model
 

@@ -7,15 +7,20 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from genx_runtimes.bundle import Bundle, open_bundle
 from genx_runtimes.errors import BundleError, GenxError, InputError, suggest
+from genx_runtimes.serve.jobs import too_late
 from genx_runtimes.serve.metrics import Metrics
 from genx_runtimes.serve.model import ServedModel, load
 from genx_runtimes.serve.refusals import NotFoundError, StoppingError, explain
 from genx_runtimes.serve.settings import ServeSettings
 
 _log = logging.getLogger("genx.serve")
+_CLOSE_S = 5.0
+_UNREAD = "unread"  # no digest: what could not be read is tried again as soon as it can be
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,6 +34,7 @@ class Entry:
         rejected: the digest of what could not be loaded; not tried again until the file changes.
         wanted: whether a request loads it.
         used: when it was last asked for, as a count.
+        loading: what loads it because a request asked for it; it goes on where that gives up.
     """
 
     bundle: Bundle
@@ -37,6 +43,7 @@ class Entry:
     rejected: str = ""
     wanted: bool = True
     used: int = 0
+    loading: asyncio.Task[ServedModel] | None = None
 
 
 class Repository:
@@ -57,7 +64,7 @@ class Repository:
         self.settings, self.metrics = settings, metrics
         self.entries: dict[str, Entry] = {}
         self._uses = 0
-        self._closing: set[asyncio.Task[None]] = set()
+        self._retired: dict[asyncio.Task[None], ServedModel] = {}
         self._loading = asyncio.Lock()  # one after another, so that memory can be told apart
         self.draining = False
         self._stopping = False
@@ -92,23 +99,40 @@ class Repository:
             with suppress(Exception):  # logged
                 await self.get(name)
 
-    async def get(self, name: str) -> ServedModel:
+    async def get(self, name: str, *, deadline: float | None = None) -> ServedModel:
         """Return a model, loaded if need be; see `ServedModel.in_use`.
+
+        Args:
+            name: of the bundle.
+            deadline: on the loop's clock; None waits for as long as loading takes.
 
         Raises:
             NotFoundError: there is none of that name.
             StoppingError: it was unloaded by request, cannot be loaded, or the server is ending.
+            DeadlineError: it is not loaded by then.
         """
         entry = self.find(name)
         self._uses += 1
         entry.used = self._uses
-        if entry.model is None:
-            async with self._loading:
-                self._check(name, entry)
-                if entry.model is None:
-                    await self._load(name, entry)
-        assert entry.model is not None
-        return entry.model
+        if entry.model is not None:
+            return entry.model
+        if entry.loading is None:
+            entry.loading = asyncio.create_task(self._load_missing(name, entry))
+            entry.loading.add_done_callback(partial(_note_loaded, entry))
+        task = entry.loading
+        left = None if deadline is None else deadline - asyncio.get_running_loop().time()
+        await asyncio.wait({task}, timeout=left)
+        if not task.done():
+            raise too_late()
+        return task.result()
+
+    async def _load_missing(self, name: str, entry: Entry) -> ServedModel:
+        async with self._loading:
+            self._check(name, entry)
+            if entry.model is None:
+                await self._load(name, entry)
+            assert entry.model is not None
+            return entry.model
 
     def _check(self, name: str, entry: Entry) -> None:
         if self._stopping:
@@ -154,15 +178,26 @@ class Repository:
                         await self.load(name)
 
     async def close(self) -> None:
-        """Free all models after their requests."""
+        """Drop what is under way and free all models; what does not end soon is left to itself."""
         self._stopping = True
+        ending: set[asyncio.Future[Any]] = set()
         for name, entry in self.entries.items():
+            if entry.loading is not None:
+                entry.loading.cancel()
+                ending.add(entry.loading)
             self._drop(name, entry)
-        await asyncio.gather(*self._closing)
+        for model in self._retired.values():
+            model.stop()
+        ending |= self._retired.keys()
+        if ending:
+            _, late = await asyncio.wait(ending, timeout=_CLOSE_S)
+            if late:
+                _log.warning("%d models are still at work and are not freed", len(late))
 
     async def _load(self, name: str, entry: Entry) -> None:
         """Load what lies at the bundle's path; the old model stays if that fails."""
-        digest = entry.bundle.digest
+        digest = _UNREAD
+        await self._wait_for_retired()
         try:
             bundle = await asyncio.to_thread(open_bundle, entry.bundle.path)
             digest = bundle.digest
@@ -182,23 +217,43 @@ class Repository:
         entry.reason = entry.rejected = ""
         _log.info("model loaded", extra={"model": name})
         self.metrics.loaded.labels(name).set(1)
-        self.metrics.model_bytes.labels(name).set(model.bytes)
+        model.grown = partial(self._note_size, name, entry, model)
         self._retire(old)
-        self._make_room(name)
+        model.grown()
+
+    def _note_size(self, name: str, entry: Entry, model: ServedModel) -> None:
+        """Tell how much a model holds, and make room for it."""
+        if entry.model is model:
+            self.metrics.model_bytes.labels(name).set(model.held_bytes)
+            self._make_room(name)
 
     def _make_room(self, keep: str) -> None:
-        """Unload what was not used for longest until the rest is within the bound."""
+        """Unload what was not used for longest until the rest is within the bound.
+
+        A model that could not be loaded again, since its file is broken, stays.
+        """
         bound = self.settings.memory_bytes
         if bound is None:
             return
-        loaded = [(e.used, n, e) for n, e in self.entries.items() if e.model and n != keep]
-        total = sum(e.model.bytes for e in self.entries.values() if e.model)
-        for _, name, entry in sorted(loaded, key=lambda item: item[0]):
+        total = self._count_loaded()
+        for name, entry in sorted(self.entries.items(), key=lambda item: item[1].used):
             if total <= bound:
                 return
-            assert entry.model is not None
-            total -= entry.model.bytes
-            self._drop(name, entry)
+            if entry.model is not None and name != keep and not entry.rejected:
+                total -= entry.model.held_bytes
+                self._drop(name, entry)
+
+    async def _wait_for_retired(self) -> None:
+        """Wait until models that were unloaded leave room: they answer their requests first."""
+        bound = self.settings.memory_bytes
+        while bound is not None and self._retired:
+            retired = sum(model.held_bytes for model in self._retired.values())
+            if self._count_loaded() + retired <= bound:
+                return
+            await asyncio.wait(self._retired, return_when=asyncio.FIRST_COMPLETED)
+
+    def _count_loaded(self) -> int:
+        return sum(e.model.held_bytes for e in self.entries.values() if e.model)
 
     def _drop(self, name: str, entry: Entry) -> None:
         model, entry.model = entry.model, None
@@ -210,5 +265,12 @@ class Repository:
         """Free a model after its requests, in the background."""
         if model is not None:
             task = asyncio.create_task(model.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._retired[task] = model
+            task.add_done_callback(self._retired.pop)
+
+
+def _note_loaded(entry: Entry, task: asyncio.Task[ServedModel]) -> None:
+    """Forget a task that has loaded a model; an error is told to those who wait, and logged."""
+    entry.loading = None
+    if not task.cancelled():
+        task.exception()

@@ -20,7 +20,6 @@ from genx_runtimes.errors import InputError
 from genx_runtimes.images import make_grid
 from genx_runtimes.png import encode_png
 from genx_runtimes.sampler import Batch
-from genx_runtimes.samplers.loop import Draw
 from genx_runtimes.sampling_specs import TranslateSpec
 from genx_runtimes.serve import wire
 from genx_runtimes.serve.answers import (
@@ -32,9 +31,9 @@ from genx_runtimes.serve.answers import (
     while_connected,
 )
 from genx_runtimes.serve.contracts import describe_contract, list_formats
-from genx_runtimes.serve.model import ServedModel
 from genx_runtimes.serve.openai import pick
 from genx_runtimes.serve.repository import Repository
+from genx_runtimes.serve.watch import Watch
 from genx_runtimes.serve.wire import SampleRequest, choose_seed
 
 _DIGITS = 20
@@ -46,8 +45,9 @@ def make_routes(repository: Repository) -> list[Route]:
 
     async def sample(request: Request) -> Response:
         asked = wire.decode(await request.body(), SampleRequest)
+        deadline = wire.find_deadline(limits)
         with ExitStack() as held:
-            model = await pick(repository, asked.model, held)
+            model = await pick(repository, asked.model, held, deadline=deadline)
             kind = model.manifest.output.kind
             formats = list_formats(kind)
             _check(asked)
@@ -56,11 +56,11 @@ def make_routes(repository: Repository) -> list[Route]:
                 raise InputError(f"format is {form!r}, {kind} comes as {', '.join(formats)}")
             seed = choose_seed(asked.seed)
             if asked.stream:
-                wire.check_stream(model, asked, limits)
-                deadline = wire.find_deadline(limits)
-                drawn = wire.draw(model, asked, seed)
-                return EventStream(_stream(model, drawn, asked, seed, deadline), held.pop_all())
-            batch = await while_connected(request, wire.sample(model, asked, seed, limits))
+                started = wire.watch(model, asked, seed, limits, deadline=deadline)
+                steps = await while_connected(request, started)
+                return EventStream(_stream(steps, seed), steps.close)
+            work = wire.sample(model, asked, seed, limits, deadline=deadline)
+            batch = await while_connected(request, work)
             return await wire.elsewhere(
                 batch, _answer, batch, form, model.manifest.name, seed, asked.start
             )
@@ -72,13 +72,12 @@ def make_routes(repository: Repository) -> list[Route]:
             raise InputError(f"seed is {text[:99]!r}, expected 0 to 2^64 - 1")
         seed = int(text)
         body = await request.body()
+        deadline = wire.find_deadline(limits)
         with ExitStack() as held:
-            model = await pick(repository, query.get("model"), held)
+            model = await pick(repository, query.get("model"), held, deadline=deadline)
             if not isinstance(model.manifest.sampler, TranslateSpec):
                 raise InputError(f"model {model.manifest.name!r} does not translate pictures")
-            work = model.translate(
-                body, seed=seed, max_pixels=limits.pixels, deadline=wire.find_deadline(limits)
-            )
+            work = model.translate(body, seed=seed, max_pixels=limits.pixels, deadline=deadline)
             picture = await while_connected(request, work)
         return Response(picture, media_type="image/png", headers={"x-genx-seed": str(seed)})
 
@@ -129,16 +128,17 @@ def _answer(batch: Batch, form: str, name: str, seed: int, start: int) -> Respon
     )
 
 
-async def _stream(
-    model: ServedModel, drawn: Draw, asked: SampleRequest, seed: int, deadline: float
-) -> AsyncGenerator[bytes]:
+async def _stream(steps: Watch, seed: int) -> AsyncGenerator[bytes]:
     """Yield an event for each step with all samples as they are then."""
     step = 0
     try:
-        async for batch in model.watch(drawn, asked.options, deadline=deadline):
+        async for batch in steps:
             step += 1
-            items = await wire.to_items(batch)
-            yield event({"step": step, "seed": seed, "samples": items}, "step")
+            yield await wire.elsewhere(batch, _tell, batch, step, seed)
         yield event({"steps": step, "seed": seed}, "done")
     except Exception as err:
         yield event_of_error("/v1/sample", err, "error")
+
+
+def _tell(batch: Batch, step: int, seed: int) -> bytes:
+    return event({"step": step, "seed": seed, "samples": wire.list_items(batch)}, "step")

@@ -28,10 +28,12 @@ class Limits:
         n: samples.
         steps: of a diffusion solver.
         length: of a sequence or a text.
-        pixels: of an uploaded picture.
+        values: that are drawn for all samples of a request, or come out, whichever are more.
+        pixels: of an uploaded picture, and of what it is translated to.
         in_progress: requests at a time; more are answered with 429.
         queue: samples that wait; more are answered with 429.
-        seconds: until a request that waits is dropped and answered with 504.
+        seconds: until a request is dropped and answered with 504, loading and waiting included;
+            a stream that has begun ends with an error then.
     """
 
     body_bytes: int = 16 * 1024 * 1024
@@ -41,6 +43,7 @@ class Limits:
     n: int = 256
     steps: int = 1000
     length: int = 65536
+    values: int = 67_108_864
     pixels: int = 16_000_000
     in_progress: int = 256
     queue: int = 1024

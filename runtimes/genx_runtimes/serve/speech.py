@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from genx_runtimes.audio import encode_wav
 from genx_runtimes.errors import InputError
+from genx_runtimes.sampler import Batch
 from genx_runtimes.serve import wire
 from genx_runtimes.serve.answers import endpoint, while_connected
 from genx_runtimes.serve.openai import pick, read_prompt, refuse_given
@@ -41,8 +42,9 @@ def make_routes(repository: Repository) -> list[Route]:
 
     async def speak(request: Request) -> Response:
         asked = wire.decode(await request.body(), SpeechRequest)
+        deadline = wire.find_deadline(limits)
         with ExitStack() as held:
-            model = await pick(repository, asked.model, held, "audio")
+            model = await pick(repository, asked.model, held, "audio", deadline=deadline)
             if asked.response_format not in (None, "wav"):
                 raise InputError(f"response_format is {asked.response_format!r}, expected 'wav'")
             refuse_given(
@@ -54,9 +56,14 @@ def make_routes(repository: Repository) -> list[Route]:
             )
             seed = choose_seed(asked.seed)
             conditions = read_prompt(model.manifest, asked.input, asked.conditions)
-            work = wire.sample(model, SampleRequest(conditions=conditions), seed, limits)
+            wanted = SampleRequest(conditions=conditions)
+            work = wire.sample(model, wanted, seed, limits, deadline=deadline)
             batch = await while_connected(request, work)
-            data = encode_wav(batch.waves()[0], batch.spec.sample_rate or 0)
+            data = await wire.elsewhere(batch, _encode, batch)
             return Response(data, media_type="audio/wav", headers={"x-genx-seed": str(seed)})
 
     return [Route("/v1/audio/speech", endpoint(speak), methods=["POST"], name="audio_speech")]
+
+
+def _encode(batch: Batch) -> bytes:
+    return encode_wav(batch.waves()[0], batch.spec.sample_rate or 0)

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,10 +17,9 @@ from genx_runtimes.errors import InputError, NonFiniteError
 from genx_runtimes.png import encode_png
 from genx_runtimes.sampler import Batch
 from genx_runtimes.samplers.loop import Draw, SamplingOptions
-from genx_runtimes.sampling_specs import TokensSpec
 from genx_runtimes.serve.model import ServedModel
 from genx_runtimes.serve.settings import Limits
-from genx_runtimes.session import Array
+from genx_runtimes.serve.watch import Watch
 
 _Found = TypeVar("_Found")
 _Request = TypeVar("_Request")
@@ -112,8 +112,10 @@ def convert(fields: dict[str, object]) -> SampleRequest:
         raise InputError(f"a parameter is not what is expected: {err}") from err
 
 
-def check_limits(request: SampleRequest, limits: Limits) -> None:
-    """Raise InputError where a request asks for more than it may."""
+def check_limits(model: ServedModel, request: SampleRequest, limits: Limits) -> None:
+    """Raise InputError where a request asks for more than it may; nothing is drawn before."""
+    if request.n < 1:
+        raise InputError(f"n is {request.n}, expected 1 or more")
     for name, value, most in (  # what is below 1 is refused by the loop itself
         ("n", request.n, limits.n),
         ("steps", request.steps or 1, limits.steps),
@@ -122,6 +124,12 @@ def check_limits(request: SampleRequest, limits: Limits) -> None:
     ):
         if value > most:
             raise InputError(f"{name} is {value}, this server allows {most}")
+    values = model.count_values(request.n, request.length)
+    if values > limits.values:
+        raise InputError(
+            f"these samples hold {values} values, this server allows {limits.values}",
+            fix="ask for fewer or shorter ones, or start it with more: --limit values=N",
+        )
 
 
 def choose_seed(seed: int | None) -> int:
@@ -156,60 +164,69 @@ def draw(model: ServedModel, request: SampleRequest, seed: int) -> Draw:
     )
 
 
-async def sample(model: ServedModel, request: SampleRequest, seed: int, limits: Limits) -> Batch:
+async def sample(
+    model: ServedModel, request: SampleRequest, seed: int, limits: Limits, *, deadline: float
+) -> Batch:
     """Answer a request, joined with others.
 
     Raises:
         InputError: an argument is wrong.
     """
-    check_limits(request, limits)
-    # Many or large latents would hold up the other requests.
-    if request.n * model.latent_values > _MANY:
-        drawn = await asyncio.to_thread(draw, model, request, seed)
-    else:
-        drawn = draw(model, request, seed)
-    return await make(model, drawn, request, limits, conditioned=bool(request.conditions))
+    work = partial(draw, model, request, seed)
+    conditioned = bool(request.conditions)
+    return await make(model, work, request, limits, deadline=deadline, conditioned=conditioned)
 
 
 async def make(
-    model: ServedModel, drawn: Draw, request: SampleRequest, limits: Limits, *, conditioned: bool
+    model: ServedModel,
+    drawing: Callable[[], Draw],
+    request: SampleRequest,
+    limits: Limits,
+    *,
+    deadline: float,
+    conditioned: bool,
 ) -> Batch:
-    """Make the samples of a draw, joined with others.
+    """Make samples, joined with others.
+
+    Args:
+        model: that makes them.
+        drawing: draws the inputs, in the model's thread, once there is room for them.
+        request: how many, and what is asked of the loop.
+        limits: of the request.
+        deadline: see `find_deadline`.
+        conditioned: whether the client fixed some of the inputs.
 
     Raises:
-        InputError: conditions, where there are any, drive the model to NaN or infinity.
+        InputError: it asks for more than it may, the inputs cannot be drawn, or conditions, where
+            there are any, drive the model to NaN or infinity.
     """
+    check_limits(model, request, limits)
     try:
-        output = await model.sample(drawn, request.options, deadline=find_deadline(limits))
+        return await model.sample(drawing, request.n, request.options, deadline=deadline)
     except NonFiniteError as err:
         if conditioned:
             raise InputError("these conditions drive the model to NaN or infinity") from err
         raise
-    return wrap(model, drawn, output)
 
 
-def check_stream(model: ServedModel, request: SampleRequest, limits: Limits) -> None:
-    """Raise InputError where a request asks for more than it may, or than a call holds."""
-    check_limits(request, limits)
+async def watch(
+    model: ServedModel, request: SampleRequest, seed: int, limits: Limits, *, deadline: float
+) -> Watch:
+    """Return what there is after each step of the loop, once the first is there.
+
+    Raises:
+        InputError: an argument is wrong, or it asks for more than it may, or than a call holds.
+    """
+    check_limits(model, request, limits)
     if request.n > model.max_batch:
         raise InputError(f"n is {request.n}, a stream makes {model.max_batch} at most")
+    work = partial(draw, model, request, seed)
+    return await model.watch(work, request.n, request.options, deadline=deadline)
 
 
 def find_deadline(limits: Limits) -> float:
     """Return when a request that comes now is given up, on the loop's clock."""
     return asyncio.get_running_loop().time() + limits.seconds
-
-
-def wrap(model: ServedModel, drawn: Draw, output: Array) -> Batch:
-    """Return the samples with their contract."""
-    sampler = model.manifest.sampler
-    return Batch(
-        start=drawn.indices[0],
-        feeds=drawn.feeds,
-        output=output,
-        spec=model.manifest.output,
-        stop=sampler.stop if isinstance(sampler, TokensSpec) else (),
-    )
 
 
 async def to_items(batch: Batch) -> list[Any]:

@@ -129,8 +129,8 @@ def _run(netloc: str, golden: Golden, found: Found, seed: str, count: int) -> No
 
 
 def _want(golden: Golden, start: int, n: int, *, stream: bool = False) -> bytes:
-    body = {"model": golden.name, "seed": golden.seed, "start": start, "n": n, "stream": stream}
-    return json.dumps({**body, "format": "npy"}).encode()
+    body = {"model": golden.name, "seed": golden.seed, "start": start, "n": n}
+    return json.dumps({**body, "stream": True} if stream else {**body, "format": "npy"}).encode()
 
 
 def _ask(connection: http.client.HTTPConnection, path: str, body: bytes) -> tuple[int, bytes]:

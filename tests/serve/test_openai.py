@@ -169,6 +169,7 @@ def test_speech(serve: Start, tmp_path: Path) -> None:
         ({"prompt": "", "model": "tiny", "n": 11}, "n is 11, expected 1 to 10"),
         ({"prompt": "", "model": "tiny", "n": 0}, "n is 0, expected 1 to 10"),
         ({"prompt": "", "model": "tiny", "quality": "high"}, "quality is not supported"),
+        ({"prompt": "", "model": "tiny", "partial_images": 2}, "partial_images is for streams"),
         ({"prompt": "", "model": "tiny", "response_format": "url"}, "expected 'b64_json'"),
         ({"prompt": "", "model": "tiny", "extra_body": {"sede": 1}}, "sede"),
         ({"prompt": "", "model": "tiny", "extra_body": {"seed": -1}}, "seed is -1"),

@@ -76,6 +76,23 @@ def test_a_log_line_for_each_request(serve: Start) -> None:
     assert [r["model"] for r in loaded] == ["tiny"]
 
 
+def test_a_stream_whose_client_went_away_is_no_success(server: Server) -> None:
+    host, port = server.netloc.split(":")
+    asked = {"model": "tiny_diffusion", "n": 16, "steps": 100, "stream": True}
+    body = json.dumps(asked).encode()
+    head = f"POST {SAMPLE} HTTP/1.1\r\nHost: {server.netloc}\r\nX-Request-Id: gone-1\r\n"
+    data = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+    def leave() -> bool:
+        with socket.create_connection((host, int(port)), 30) as connection:
+            connection.sendall(data)
+            assert connection.recv(100).startswith(b"HTTP/1.1 200")
+        found = [r["status"] for r in server.records() if r.get("request_id") == "gone-1"]
+        return 499 in found  # the stream may have ended before
+
+    server.wait_until(leave)
+
+
 def damage_golden(path: Path) -> None:
     """Change what the samples should be, and the hash that the manifest has of it."""
     import hashlib
@@ -135,8 +152,8 @@ def test_a_bundle_that_is_none_ends_at_once(serve: Start, tmp_path: Path) -> Non
     done = finish(start(tmp_path, "serve", TINY, "--limit", "m=3"))
     assert (done.code, done.err) == (
         2,
-        "error: there is no limit 'm'; there is: body_bytes, n, "
-        "steps, length, values, pixels, in_progress, queue, seconds\n",
+        "error: there is no limit 'm'; there is: body_bytes, head_bytes, read_seconds, "
+        "connections, n, steps, length, values, pixels, in_progress, queue, seconds\n",
     )
     done = finish(start(tmp_path, "serve", TINY, "--limit", "n=-3"))
     assert "limit n is '-3', expected a whole number above 0" in done.err
@@ -364,7 +381,10 @@ def test_an_address_that_others_reach_is_warned_of(serve: Start) -> None:
         pytest.skip("no network here")
     server = serve(TINY, "--host", "0.0.0.0", ready=False)
     server.address = server.address.replace("0.0.0.0", "127.0.0.1")
-    server.wait_until(lambda: bool(server.log))
-    assert "0.0.0.0 can be reached by others, and no key is asked for" in server.log[0]
+    told = "others reach http://0.0.0.0:"
+    server.wait_until(lambda: any(told in line for line in server.log))
+    (line,) = (line for line in server.log if told in line)
+    assert "no key is asked for: whoever does can draw samples, and load and unload" in line
+    assert server.ask("GET", "/v2", Host="any.example").status == 200
     os.kill(server.process.pid, signal.SIGTERM)
     assert server.process.wait(30) == 143

@@ -21,6 +21,14 @@ def tensor(name: str, shape: list[Any], datatype: str, **rest: Any) -> dict[str,
     return {"name": name, "shape": shape, "datatype": datatype, **rest}
 
 
+def nested(depth: int) -> dict[str, Any]:
+    """A number in so many lists."""
+    data: Any = 1
+    for _ in range(depth):
+        data = [data]
+    return tensor("n", [1], "INT64", data=data)
+
+
 def check(answer: Any, status: int, says: str) -> None:
     """One line that names what is wrong, in the shape of the path's own clients."""
     assert answer.status == status, answer.body
@@ -53,6 +61,14 @@ def check(answer: Any, status: int, says: str) -> None:
         ("/v1/sample", b'{"model": "tiny", "truncation": -1}', "truncation"),
         ("/v1/sample", b'{"model": "tiny", "steps": 3}', "has no meaning for this bundle"),
         ("/v1/sample", b'{"model": "tiny", "interpolate": [0, 1]}', "expected 2 or more"),
+        (
+            "/v1/sample",
+            b'{"model": "tiny", "interpolate": [0, 1], "n": 2, "start": 1}',
+            "interpolate names its samples itself, it takes no start",
+        ),
+        ("/v1/sample", b'{"model": "tiny", "format": "png", "stream": true}', "takes no format"),
+        ("/v2/repository/index", b'{"redy": true}', "redy"),
+        ("/v2/repository/index", b'{"ready": 1}', "the body is not what is expected"),
         ("/v1/sample", b'{"model": "tiny", "n": 17, "stream": true}', "16 at most"),
         ("/v1/sample", b'{"model": "tiny", "conditions": {"label": 4}}', "no class '4'"),
         ("/v1/sample", b'{"model": "tiny", "conditions": {"label": 1.5}}', "expected a class"),
@@ -122,6 +138,19 @@ def test_json_requests(server: Server, path: str, body: bytes, says: str) -> Non
         (INFER, [tensor("label", [3], "INT64", data=[0, 0, 0])], "expected one value, or 1"),
         (INFER, [tensor("label", [0], "INT64", data=[])], "expected one value, or 1"),
         (INFER, [tensor("seed", [1], "INT64", data=[-1])], "seed is -1"),
+        (INFER, [tensor("n", [1], "INT64", data=[1], extra=1)], "extra"),
+        (INFER, [nested(17)], "input 'n' is nested deeper than 16"),
+        (INFER, [nested(500)], "input 'n' is nested deeper than 16"),
+        (
+            INFER,
+            [tensor("n", [1], "INT64", parameters={"binary_data_size": nested(500)["data"]})],
+            "the body is no inference request",
+        ),
+        (
+            INFER,
+            [tensor("n", [1], "INT64", data=[1], parameters={"shared_memory_region": "r"})],
+            "input 'n' has no parameter 'shared_memory_region'",
+        ),
         (RAW, [tensor("z", [1, 8], "FP32", data=[1e39] * 8)], "holds what is no FP32"),
         (RAW, [tensor("z", [1, 8], "FP16", data=[1.0] * 8)], "FP16 is sent as bytes"),
         (RAW, [tensor("z", [1, 8], "FP64", data=[1.0] * 8)], "has dtype float64"),
@@ -274,6 +303,8 @@ def small() -> Iterator[Server]:
         "queue=3",
         "in_progress=2",
         "seconds=3",
+        "head_bytes=3000",
+        "connections=20",
     )
     options = [option for limit in limits for option in ("--limit", limit)]
     from tests.serve.conftest import DIFFUSION, TOKENS
@@ -308,7 +339,7 @@ def test_a_body_that_does_not_say_how_large_it_is(small: Server, path: str) -> N
 def test_a_length_that_is_none(small: Server, length: str) -> None:
     host, port = small.netloc.split(":")
     with socket.create_connection((host, int(port)), 30) as connection:
-        head = f"POST /v1/sample HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
+        head = f"POST /v1/sample HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
         connection.sendall(head.encode())
         status = int(connection.recv(65536).split()[1])
     assert status in (400, 413)
@@ -332,7 +363,7 @@ def test_more_than_a_request_may_ask_for(small: Server, body: Any, says: str) ->
 
 def test_too_many_requests_at_once(small: Server) -> None:
     host, port = small.netloc.split(":")
-    head = b"POST /v1/sample HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+    head = b"POST /v1/sample HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
     held = [socket.create_connection((host, int(port)), 30) for _ in range(2)]
     try:
         for connection in held:
@@ -349,3 +380,39 @@ def test_too_many_requests_at_once(small: Server) -> None:
     gone = [r for r in small.records() if r.get("status") == 499]
     assert len(gone) == 2
     assert not any("traceback" in record for record in small.records())
+
+
+def test_a_head_that_is_too_large(small: Server) -> None:
+    check(small.ask("GET", "/v2", X_Long="a" * 3000), 431, "the head has more than 3000 bytes")
+    check(small.ask("GET", "/v1/models/" + "a" * 3000), 431, "the head has more than 3000 bytes")
+
+
+def test_more_connections_than_there_may_be(small: Server) -> None:
+    host, port = small.netloc.split(":")
+    held: list[socket.socket] = []
+    try:
+        answer = b""
+        while not answer and len(held) <= 20:
+            held.append(socket.create_connection((host, int(port)), 30))
+            held[-1].sendall(b"GET /v2 HTTP/1.1\r\nHost: localhost\r\n")  # and no more
+            held[-1].settimeout(0.05 if len(held) <= 20 else 30)
+            with suppress(TimeoutError):
+                answer = held[-1].recv(65536)
+        assert answer.split()[1] == b"503"
+        assert b"20 connections are open" in answer
+    finally:
+        for connection in held:
+            connection.close()
+
+    def answers() -> bool:
+        with suppress(ConnectionError, http.client.HTTPException):
+            return small.ask("GET", "/v2").status == 200
+        return False
+
+    small.wait_until(answers)
+
+
+def test_a_name_that_is_not_this_server(server: Server) -> None:
+    answer = server.ask("GET", "/", Host="evil.example")
+    check(answer, 421, "this server is not called 'evil.example'")
+    assert server.ask("GET", "/", Host="localhost").status == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,28 @@ def test_texts_are_bytes(client: triton.InferenceServerClient, binary: bool) -> 
     assert found == batch.texts()
 
 
+def test_a_seed_that_the_server_chose_is_told(client: triton.InferenceServerClient) -> None:
+    first = client.infer("tiny", [])
+    seed = first.get_response()["parameters"]["seed"]
+    again = client.infer("tiny", [integers("seed", seed, "UINT64")])
+    assert again.get_response()["parameters"] == {"seed": seed}
+    np.testing.assert_allclose(again.as_numpy("image"), first.as_numpy("image"), rtol=0, atol=CLOSE)
+    assert client.infer("tiny", []).get_response()["parameters"] != {"seed": seed}
+
+
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+@pytest.mark.parametrize("binary", [True, False])
+def test_compressed_requests(
+    client: triton.InferenceServerClient, algorithm: str, binary: bool
+) -> None:
+    inputs = [integers("seed", 5, "UINT64", binary=binary), integers("n", 2, binary=binary)]
+    plain = client.infer("tiny", inputs)
+    packed = client.infer("tiny", inputs, request_compression_algorithm=algorithm)
+    np.testing.assert_allclose(
+        packed.as_numpy("image"), plain.as_numpy("image"), rtol=0, atol=CLOSE
+    )
+
+
 def test_asynchronous_requests(client: triton.InferenceServerClient) -> None:
     waiting = [client.async_infer("tiny", [integers("seed", 9, "UINT64")]) for _ in range(4)]
     images = [one.get_result().as_numpy("image") for one in waiting]
@@ -170,11 +193,63 @@ def test_an_output_that_is_not_there(client: triton.InferenceServerClient) -> No
         client.infer("tiny", [integers("n", 1)], outputs=[triton.InferRequestedOutput("pixel")])
 
 
+def test_it_is_told_before_the_work_is_done(
+    client: triton.InferenceServerClient, server: Server
+) -> None:
+    made = server.metric('genx_samples_total{model="tiny"}')
+    for output in ("pixel", "text"):
+        with pytest.raises(InferenceServerException, match="no output"):
+            client.infer("tiny", [], outputs=[triton.InferRequestedOutput(output)])
+    assert server.metric('genx_samples_total{model="tiny"}') == made
+
+
+@pytest.mark.parametrize("model", ["tiny", "tiny.generator"])
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"sequence_id": 3}, "sequence_id is not supported"),
+        ({"sequence_id": "a"}, "sequence_id is not supported"),
+        ({"priority": 1}, "priority is not supported"),
+        ({"timeout": -1}, "timeout is -1, expected microseconds, 0 or more"),
+        ({"timeout": 0.5}, "timeout is 0.5, expected microseconds"),
+        ({"parameters": {"colour": 1}}, "the request has no parameter 'colour'"),
+        ({"outputs": [("image", {"class_count": 2})]}, "has no parameter 'classification'"),
+    ],
+)
+def test_what_is_not_done_is_refused(
+    client: triton.InferenceServerClient, model: str, asked: dict[str, Any], says: str
+) -> None:
+    if "outputs" in asked:
+        made = [triton.InferRequestedOutput(name, **rest) for name, rest in asked["outputs"]]
+        asked = {"outputs": made}
+    with pytest.raises(InferenceServerException, match=says):
+        client.infer(model, golden_inputs() if "." in model else [], **asked)
+
+
+def golden_inputs() -> list[Any]:
+    golden = open_bundle(TINY).golden()
+    z, label = (golden[f"generator/in/{n}"][:1] for n in ("z", "label"))
+    return [put("z", z, "FP32"), put("label", label, "INT64")]
+
+
+@pytest.mark.parametrize("model", ["tiny", "tiny.generator"])
+def test_a_timeout_of_the_request(client: triton.InferenceServerClient, model: str) -> None:
+    inputs = golden_inputs() if "." in model else []
+    with pytest.raises(InferenceServerException, match="the work was dropped"):
+        client.infer(model, inputs, timeout=1)
+    for timeout in (0, 10**8):  # none, and more than the server's own
+        assert client.infer(model, inputs, timeout=timeout).as_numpy("image").shape[0] == 1
+
+
 def test_a_parameter_that_is_not_there(client: triton.InferenceServerClient) -> None:
     with pytest.raises(InferenceServerException, match="no parameter 'stepz'; did you mean"):
         client.infer("tiny", [integers("n", 1)], parameters={"stepz": 4})
     with pytest.raises(InferenceServerException, match="has no meaning for this bundle"):
         client.infer("tiny", [integers("n", 1)], parameters={"steps": 4})
+
+
+def list_ready(client: triton.InferenceServerClient) -> Any:
+    return json.loads(client._post("v2/repository/index", '{"ready": true}', {}, {}).read())
 
 
 def test_the_repository(serve: Start, tiny_copy: Path) -> None:
@@ -184,7 +259,21 @@ def test_the_repository(serve: Start, tiny_copy: Path) -> None:
             ("tiny", "READY"),
             ("tiny.generator", "READY"),
         ]
-        client.unload_model("tiny")
+        assert list_ready(client) == index
+        for act in (client.load_model, client.unload_model):
+            with pytest.raises(
+                InferenceServerException, match=r"'tiny\.generator' is a part of 'tiny'"
+            ):
+                act("tiny.generator")
+        with pytest.raises(InferenceServerException, match="'config' cannot be met"):
+            client.load_model("tiny", config="{}")
+        overrides = '{"parameters": {"file:1/model.onnx": "AAAA"}}'
+        answer = client._post("v2/repository/models/tiny/load", overrides, {}, {})
+        assert answer.status_code == 400
+        assert b"cannot be met" in answer.read()
+        assert client.is_model_ready("tiny")
+        client.unload_model("tiny", unload_dependents=True)
+        assert list_ready(client) == []
         assert not client.is_model_ready("tiny")
         assert client.is_server_ready()
         index = client.get_model_repository_index()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -34,14 +36,23 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            help="What a request may ask for: n=256, steps, length, pixels, body_bytes; "
-            "in_progress and queue, beyond which it gets 429; seconds, after which it gets 504. "
+            help="What a request may ask for: n=256, steps, length, pixels, body_bytes, "
+            "head_bytes; in_progress and queue, beyond which it gets 429; seconds, after which it "
+            "gets 504; read_seconds, after which what is not sent gets 408; connections. "
             "Repeat for each.",
         ),
     ] = None,
     api_key_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Keys, one a line; one is asked for."),
+    ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name that clients may call this server by, beside its own; only those are "
+            "answered. At the loopback without keys localhost is all. Repeat for each.",
+        ),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -50,16 +61,24 @@ def serve(  # noqa: PLR0913 - one parameter a flag
     Ends on SIGTERM or Ctrl-C, when what was accepted has been answered.
     """
     from genx_cli.extras import require_extra
-    from genx_runtimes.bundle import open_bundle
+    from genx_runtimes.backends import split_backend
+    from genx_runtimes.bundle import AUTO, open_bundle
     from genx_runtimes.errors import InputError
+    from genx_runtimes.serve.hosts import is_loopback
     from genx_runtimes.serve.settings import ServeSettings, read_api_keys, read_limits
 
     sink = open_sink(json=False, quiet=quiet)
     require_extra("serve", "genx serve")
     from genx_runtimes.serve.run import run_server
 
+    if not host:
+        raise InputError("host is empty", fix="--host 0.0.0.0 listens at every address")
     if not 0 <= port < 65536:
         raise InputError(f"port is {port}, expected 0 to 65535")
+    if max_memory is not None and not 0 < max_memory < math.inf:
+        raise InputError(f"max-memory is {max_memory:g} MB, expected a number above 0")
+    if backend != AUTO:
+        split_backend(backend)
     keys = () if api_key_file is None else read_api_keys(api_key_file)
     settings = ServeSettings(
         backend=backend,
@@ -70,13 +89,19 @@ def serve(  # noqa: PLR0913 - one parameter a flag
         max_queue_delay_s=max_queue_delay_ms / 1e3,
         memory_bytes=None if max_memory is None else int(max_memory * 1e6),
         api_keys=keys,
+        allowed_hosts=tuple(allowed_host or ()),
         limits=read_limits(limit or []),
     )
-    opened = [open_bundle(path) for path in bundles]
-    if host not in ("127.0.0.1", "::1", "localhost") and not keys:
-        sink.warn(f"{host} can be reached by others, and no key is asked for; see --api-key-file")
+    opened = [open_bundle(path.absolute()) for path in bundles]
+    for bundle in opened:
+        bundle.variant(precision)
 
     def tell(address: str) -> None:
+        if not keys and not is_loopback(urlsplit(address).hostname or ""):
+            sink.warn(
+                f"others reach {address} and no key is asked for: whoever does can draw samples, "
+                f"and load and unload models; see --api-key-file"
+            )
         names = ", ".join(bundle.manifest.name for bundle in opened)
         sink.say(f"serving {names} at {address}; Ctrl-C ends it")
         sink.say(f"next: open {address}/ or curl {address}/v2/health/ready")

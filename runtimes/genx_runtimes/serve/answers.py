@@ -19,10 +19,8 @@ _encode = msgspec.json.Encoder().encode
 _Found = TypeVar("_Found")
 Endpoint = Callable[[Request], Awaitable[Response]]
 _KINDS = {
-    400: "invalid_request_error",
     401: "authentication_error",
     404: "not_found_error",
-    413: "invalid_request_error",
     429: "rate_limit_error",
 }
 _OPENAI = ("/v1/models", "/v1/images", "/v1/completions", "/v1/audio")
@@ -41,13 +39,13 @@ def answer_error(path: str, err: Exception) -> Response:
     """Return an error as the clients of a path know it: OpenAI's, or the inference protocol's."""
     status, text = find_status(err), explain(err)
     if is_fault(err):
-        _log.error("%s failed", path, exc_info=err)
+        _log.error("the request failed", exc_info=err)
     retry = err.retry_after_s if isinstance(err, RefusalError) else None
     headers = {} if retry is None else {"retry-after": str(retry)}
     if status == 401:
         headers["www-authenticate"] = "Bearer"
     if path.startswith(_OPENAI):
-        kind = _KINDS.get(status, "server_error")
+        kind = _KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
         body: dict[str, object] = {
             "error": {"message": text, "type": kind, "param": None, "code": None}
         }

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from genx_runtimes.bundle import Bundle
-from genx_runtimes.serve import completions, images, oip, openai, sampling, speech
+from genx_runtimes.serve import completions, images, oip, oip_repository, openai, sampling, speech
 from genx_runtimes.serve.answers import answer_error, answer_json
 from genx_runtimes.serve.metrics import CONTENT_TYPE, Metrics
 from genx_runtimes.serve.middleware import Guard
@@ -68,6 +68,7 @@ def make_app(bundles: Sequence[Bundle], settings: ServeSettings) -> Starlette:
 
     routes = [
         *oip.make_routes(repository),
+        *oip_repository.make_routes(repository),
         *openai.make_routes(repository),
         *images.make_routes(repository),
         *completions.make_routes(repository),

@@ -115,6 +115,8 @@ def _check(asked: ImageRequest, model: ServedModel) -> str:
         raise InputError(f"output_format is {asked.output_format!r}, expected 'png'")
     if not 0 <= (asked.partial_images or 0) <= _MAX_PARTIAL:
         raise InputError(f"partial_images is {asked.partial_images}, expected 0 to {_MAX_PARTIAL}")
+    if asked.partial_images and not asked.stream:
+        raise InputError("partial_images is for streams", fix="leave it out, or send stream: true")
     refuse_given(
         {
             "quality": asked.quality not in _NEUTRAL,

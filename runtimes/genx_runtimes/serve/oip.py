@@ -1,30 +1,33 @@
-"""The Open Inference Protocol v2 over HTTP, with Triton's binary tensors and repository.
+"""The Open Inference Protocol v2 over HTTP, with Triton's binary tensors.
 
 Every component of a bundle is a model (`dcgan.generator`), and so is its sampler (`dcgan`).
 
-Source: kserve/open-inference-protocol, `inference_rest.md`; Triton, "Model repository extension".
+Source: kserve/open-inference-protocol, `inference_rest.md`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from genx_runtimes.errors import BackendError, InputError, suggest
+from genx_runtimes.errors import BackendError, InputError
 from genx_runtimes.manifest import CategoricalPrior
 from genx_runtimes.samplers.loop import Draw, join_draws
 from genx_runtimes.serve import wire
 from genx_runtimes.serve.answers import answer_json, endpoint, while_connected
 from genx_runtimes.serve.model import ServedModel
-from genx_runtimes.serve.oip_models import VERSION, describe_model_tensors, name_models
+from genx_runtimes.serve.oip_models import VERSION, describe_model_tensors, list_outputs
+from genx_runtimes.serve.oip_requests import InferRequest, check_request, find_limits
 from genx_runtimes.serve.refusals import NotFoundError, StoppingError
 from genx_runtimes.serve.repository import Repository
-from genx_runtimes.serve.tensors import InferRequest, read_request, write_answer
+from genx_runtimes.serve.settings import Limits
+from genx_runtimes.serve.tensors import read_request, write_answer
 from genx_runtimes.session import Array
 from genx_runtimes.version import __version__
 
@@ -32,22 +35,12 @@ _EXTENSIONS = ("binary_tensor_data", "model_repository")
 # A request of more bytes is parsed in another thread.
 _LARGE = 65536
 _SETTINGS = frozenset(wire.SETTINGS)
-# What clients send of their own: where tensors go, and Triton's sequences, priorities and timeouts.
-_IGNORED = frozenset(
-    {
-        "binary_data_output",
-        "sequence_id",
-        "sequence_start",
-        "sequence_end",
-        "priority",
-        "timeout",
-    }
-)
+_Default = TypeVar("_Default", int, None)
 _ENCODING = "inference-header-content-length"
 
 
 def make_routes(repository: Repository) -> list[Route]:
-    """Return the routes under /v2."""
+    """Return the routes under /v2, but the repository's."""
 
     async def describe_server(_: Request) -> Response:
         return answer_json(
@@ -80,37 +73,24 @@ def make_routes(repository: Repository) -> list[Route]:
             asked, inputs = await asyncio.to_thread(read_request, body, length)
         else:
             asked, inputs = read_request(body, length)
-        deadline = wire.find_deadline(repository.settings.limits)
+        limits = find_limits(asked, repository.settings.limits)
+        deadline = wire.find_deadline(limits)
         model = await repository.get(name, deadline=deadline)
+        told: dict[str, object] = {}
         with model.in_use():
+            check_request(
+                asked,
+                outputs=list_outputs(model.manifest, component),
+                settings=wire.SETTINGS if component is None else (),
+            )
             if component is None:
-                work = _sample(model, inputs, asked.parameters, repository, deadline)
+                seed = wire.choose_seed(_scalar(inputs, "seed", None))
+                told = {"parameters": {"seed": seed}}
+                work = _sample(model, inputs, asked.parameters, seed, limits, deadline)
             else:
                 work = _run(model, component, inputs, deadline)
             outputs = await while_connected(request, work)
-        return _answer(request.path_params["model"], asked, outputs)
-
-    async def index(_: Request) -> Response:
-        return answer_json(
-            [
-                {
-                    "name": name,
-                    "version": VERSION,
-                    "state": "UNAVAILABLE" if entry.reason else "READY",
-                    "reason": entry.reason,
-                }
-                for entry in repository.entries.values()
-                for name in name_models(entry.bundle.manifest)
-            ]
-        )
-
-    async def load(request: Request) -> Response:
-        await repository.load(request.path_params["model"])
-        return answer_json({})
-
-    async def unload(request: Request) -> Response:
-        await repository.unload(request.path_params["model"])
-        return answer_json({})
+        return _answer(request.path_params["model"], asked, told, outputs)
 
     model = "/v2/models/{model}"
     versioned = f"{model}/versions/{{version}}"
@@ -118,11 +98,7 @@ def make_routes(repository: Repository) -> list[Route]:
         Route("/v2", endpoint(describe_server), name="server_metadata"),
         Route("/v2/health/live", endpoint(live), name="server_live"),
         Route("/v2/health/ready", endpoint(ready), name="server_ready"),
-        Route("/v2/repository/index", endpoint(index), methods=["POST"], name="repository_index"),
     ]
-    for action, handler in (("load", load), ("unload", unload)):
-        path = f"/v2/repository/models/{{model}}/{action}"
-        routes.append(Route(path, endpoint(handler), methods=["POST"], name=f"repository_{action}"))
     for path in (model, versioned):
         routes += [
             Route(path, endpoint(describe_model), name="model_metadata"),
@@ -178,17 +154,15 @@ async def _sample(
     model: ServedModel,
     inputs: Mapping[str, Array],
     parameters: Mapping[str, object],
-    repository: Repository,
+    seed: int,
+    limits: Limits,
     deadline: float,
 ) -> dict[str, Array]:
-    """Draw samples: `seed`, `n`, `start`, and conditions, one for all samples or one for each.
+    """Draw samples: `n`, `start`, and conditions, one for all samples or one for each.
 
     Settings of the loop (steps, temperature ...) and truncation are parameters of the request.
     """
-    limits = repository.settings.limits
-    seed, n, start = (
-        _scalar(inputs, name, default) for name, default in (("seed", 0), ("n", 1), ("start", 0))
-    )
+    n, start = (_scalar(inputs, name, default) for name, default in (("n", 1), ("start", 0)))
     if n < 1:
         raise InputError(f"n is {n}, expected 1 or more")
     priors = {prior.name: prior for prior in model.manifest.priors}
@@ -203,11 +177,6 @@ async def _sample(
         if array.ndim == 0 or len(array) not in (1, n) or not array.size:
             raise InputError(f"input {name!r} has {array.shape}, expected one value, or {n}")
         fixed[name] = array
-    unknown = sorted(set(parameters) - _SETTINGS - _IGNORED)
-    if unknown:
-        raise InputError(
-            f"there is no parameter {unknown[0]!r}", fix=suggest(unknown[0], wire.SETTINGS)
-        )
     asked = wire.convert({"n": n, **{k: v for k, v in parameters.items() if k in _SETTINGS}})
     each = any(len(array) > 1 for array in fixed.values())
     options = asked.options
@@ -243,7 +212,7 @@ def _value(item: object) -> object:
     return item.item() if isinstance(item, np.generic) else item
 
 
-def _scalar(inputs: Mapping[str, Array], name: str, default: int) -> int:
+def _scalar(inputs: Mapping[str, Array], name: str, default: _Default) -> int | _Default:
     array = inputs.get(name)
     if array is None:
         return default
@@ -252,8 +221,10 @@ def _scalar(inputs: Mapping[str, Array], name: str, default: int) -> int:
     return int(array.reshape(-1)[0])
 
 
-def _answer(name: str, asked: InferRequest, outputs: Mapping[str, Array]) -> Response:
-    head: dict[str, object] = {"model_name": name, "model_version": VERSION}
+def _answer(
+    name: str, asked: InferRequest, told: Mapping[str, object], outputs: Mapping[str, Array]
+) -> Response:
+    head: dict[str, object] = {"model_name": name, "model_version": VERSION, **told}
     if asked.id:
         head["id"] = asked.id
     body, length = write_answer(asked, head, outputs)

@@ -44,6 +44,13 @@ def describe_model_tensors(manifest: Manifest, component: str | None) -> dict[st
     }
 
 
+def list_outputs(manifest: Manifest, component: str | None) -> list[str]:
+    """Return the names of a component's outputs, or of the sampler's where it is None."""
+    if component is not None:
+        return [t.name for t in manifest.component(component).outputs]
+    return [manifest.output.name, *(["pixels"] if manifest.output.kind == "image" else [])]
+
+
 def _output(manifest: Manifest) -> dict[str, object]:
     name = manifest.output.name
     if manifest.output.kind == "text":

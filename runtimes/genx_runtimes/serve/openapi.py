@@ -9,46 +9,61 @@ from typing import Any
 
 import msgspec
 
+from genx_runtimes.serve import openapi_answers as answers
+from genx_runtimes.serve import openapi_examples as examples
 from genx_runtimes.serve.completions import CompletionRequest
 from genx_runtimes.serve.images import ImageRequest
+from genx_runtimes.serve.middleware import OPEN_PATHS
+from genx_runtimes.serve.oip_requests import IndexRequest, InferRequest, RepositoryRequest
+from genx_runtimes.serve.openapi_parts import (
+    BYTES,
+    ERROR,
+    EVENTS,
+    JSON,
+    PNG,
+    REF,
+    SEED,
+    describe_answers,
+    describe_get,
+    describe_path,
+    describe_post,
+    describe_query,
+    refer,
+)
 from genx_runtimes.serve.repository import Repository
 from genx_runtimes.serve.speech import SpeechRequest
-from genx_runtimes.serve.tensors import InferRequest
 from genx_runtimes.serve.wire import SampleRequest
 from genx_runtimes.version import __version__
 
-_JSON = "application/json"
-_PNG = "image/png"
-_EVENTS = "text/event-stream"
-_REF = "#/components/schemas/{name}"
-_BYTES: dict[str, Any] = {"type": "string", "format": "binary"}
-_ANY: dict[str, Any] = {"type": "object"}
-_ERROR: dict[str, Any] = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "oneOf": [
-                {"type": "string"},
-                {
-                    "type": "object",
-                    "required": ["message", "type"],
-                    "properties": {"message": {"type": "string"}, "type": {"type": "string"}},
-                },
-            ]
-        }
-    },
-}
-# Status: when.
-_REFUSALS = {
-    "400": "The request is wrong; the message says how.",
-    "401": "The key is missing or wrong.",
-    "403": "The page of another site sent it.",
-    "404": "There is no such model.",
-    "413": "The body is too large.",
-    "429": "The queue is full; Retry-After says when to come again.",
-    "503": "The model is not ready, or the server is about to end.",
-    "504": "It waited too long; the work was dropped.",
+_REQUESTS = (
+    SampleRequest,
+    ImageRequest,
+    CompletionRequest,
+    SpeechRequest,
+    InferRequest,
+    IndexRequest,
+    RepositoryRequest,
+)
+_ANSWERS = (
+    answers.Samples,
+    answers.Contract,
+    answers.ModelList,
+    answers.Model,
+    answers.Images,
+    answers.Completion,
+    answers.ServerMetadata,
+    answers.Live,
+    answers.Ready,
+    answers.ModelMetadata,
+    answers.ModelReady,
+    answers.InferAnswer,
+    answers.ModelState,
+    answers.Done,
+)
+# Either is taken.
+_KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 
 
@@ -56,90 +71,22 @@ def describe_api(repository: Repository) -> dict[str, object]:
     """Return the OpenAPI document of a server.
 
     Args:
-        repository: examples name its first model.
+        repository: examples are of its models.
     """
-    name = next(iter(repository.entries))
-    requests = (SampleRequest, ImageRequest, CompletionRequest, SpeechRequest, InferRequest)
-    _, schemas = msgspec.json.schema_components(requests, ref_template=_REF)
-    infer: dict[str, object] = {
-        "inputs": [
-            {"name": "seed", "shape": [1], "datatype": "UINT64", "data": [0]},
-            {"name": "n", "shape": [1], "datatype": "INT64", "data": [2]},
-        ]
-    }
-    paths: dict[str, Any] = {
-        "/v1/sample": _post(
-            "Draw samples",
-            SampleRequest,
-            {"model": name, "n": 4, "seed": 7},
-            (_PNG, "application/octet-stream", _JSON, _EVENTS),
-        ),
-        "/v1/translate": {
-            "post": {
-                "summary": "Translate a picture",
-                "operationId": "translate",
-                "parameters": [_query("model", "string"), _query("seed", "integer")],
-                "requestBody": {
-                    "required": True,
-                    "content": {kind: {"schema": _BYTES} for kind in (_PNG, "image/jpeg")},
-                },
-                "responses": _responses(_PNG),
-            }
-        },
-        "/v1/contracts/{model}": _get("What a model takes and makes", "contract", name),
-        "/v1/models": _get("List models", "list_models"),
-        "/v1/models/{model}": _get("A model", "get_model", name),
-        "/v1/images/generations": _post(
-            "Make images (OpenAI)",
-            ImageRequest,
-            {"model": name, "n": 1, "seed": 7},
-            (_JSON, _EVENTS),
-        ),
-        "/v1/completions": _post(
-            "Complete a text (OpenAI)",
-            CompletionRequest,
-            {"model": name, "prompt": "The ", "max_tokens": 32, "seed": 7},
-            (_JSON, _EVENTS),
-        ),
-        "/v1/audio/speech": _post(
-            "Make a sound (OpenAI)",
-            SpeechRequest,
-            {"model": name, "input": "", "voice": "none", "seed": 7},
-            ("audio/wav",),
-        ),
-        "/v2": _get("The server", "server_metadata"),
-        "/v2/health/live": _get("Whether it runs", "server_live"),
-        "/v2/health/ready": _get("Whether every model is loaded and verified", "server_ready"),
-        "/v2/models/{model}": _get("A model's tensors", "model_metadata", name),
-        "/v2/models/{model}/ready": _get("Whether a model is loaded", "model_ready", name),
-        "/v2/models/{model}/infer": _post(
-            "Run a model (Open Inference Protocol)",
-            InferRequest,
-            infer,
-            (_JSON, "application/octet-stream"),
-            model=name,
-        ),
-        "/v2/repository/index": _act("List models and their state", "repository_index"),
-        "/v2/repository/models/{model}/load": _act("Load a model again", "repository_load", name),
-        "/v2/repository/models/{model}/unload": _act("Free a model", "repository_unload", name),
-        "/metrics": {
-            "get": {
-                "summary": "Prometheus metrics",
-                "operationId": "metrics",
-                "responses": _responses("text/plain"),
-            }
-        },
-    }
+    _, schemas = msgspec.json.schema_components((*_REQUESTS, *_ANSWERS), ref_template=REF)
+    paths = _describe_paths(repository)
     for path in ("/v2/models/{model}", "/v2/models/{model}/ready", "/v2/models/{model}/infer"):
         versioned = path.replace("{model}", "{model}/versions/{version}")
         paths[versioned] = {
             method: {
                 **operation,
                 "operationId": f"{operation['operationId']}_version",
-                "parameters": [*operation["parameters"], _path("version", "1")],
+                "parameters": [*operation["parameters"], describe_path("version", "1")],
             }
             for method, operation in paths[path].items()
         }
+    for path in OPEN_PATHS & paths.keys():
+        paths[path]["get"]["security"] = []
     return {
         "openapi": "3.1.0",
         "info": {
@@ -149,71 +96,122 @@ def describe_api(repository: Repository) -> dict[str, object]:
             "whatever it is drawn together with.",
         },
         "paths": paths,
-        "components": {
-            "schemas": {**schemas, "Error": _ERROR},
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-        },
-        "security": [{"key": []}] if repository.settings.api_keys else [],
+        "components": {"schemas": {**schemas, "Error": ERROR}, "securitySchemes": _KEYS},
+        "security": [{name: []} for name in _KEYS] if repository.settings.api_keys else [],
     }
 
 
-def _post(
-    summary: str,
-    kind: type,
-    example: dict[str, object],
-    media: tuple[str, ...],
-    *,
-    model: str | None = None,
-) -> dict[str, Any]:
-    schema = {"$ref": _REF.format(name=kind.__name__)}
-    operation: dict[str, Any] = {
-        "summary": summary,
-        "operationId": kind.__name__,
-        "requestBody": {
-            "required": True,
-            "content": {_JSON: {"schema": schema, "example": example}},
-        },
-        "responses": _responses(*media),
+def _describe_paths(repository: Repository) -> dict[str, Any]:
+    manifests = [entry.bundle.manifest for entry in repository.entries.values()]
+    name = manifests[0].name
+    translator = next((m.name for m in manifests if examples.is_translator(m)), None)
+    state = {"schema": {"type": "array", "items": refer(answers.ModelState)}}
+    ready = describe_get(
+        "Whether every model is loaded and verified", "server_ready", answers.Ready
+    )
+    ready["get"]["responses"]["503"] = {
+        "description": "One is not.",
+        "content": {JSON: {"schema": refer(answers.Ready)}},
     }
-    if model is not None:
-        operation["parameters"] = [_path("model", model)]
-    return {"post": operation}
-
-
-def _act(summary: str, name: str, model: str | None = None) -> dict[str, Any]:
-    return {"post": _get(summary, name, model)["get"]}
-
-
-def _get(summary: str, name: str, model: str | None = None) -> dict[str, Any]:
-    operation: dict[str, Any] = {
-        "summary": summary,
-        "operationId": name,
-        "responses": _responses(_JSON),
-    }
-    if model is not None:
-        operation["parameters"] = [_path("model", model)]
-    return {"get": operation}
-
-
-def _responses(*media: str) -> dict[str, Any]:
-    schemas = {_JSON: {}, _EVENTS: {}, "text/plain": {"type": "string"}}
-    found = {kind: {"schema": schemas.get(kind, _BYTES)} for kind in media}
-    refusal = {_JSON: {"schema": {"$ref": _REF.format(name="Error")}}}
     return {
-        "200": {"description": "The answer.", "content": found},
-        **{s: {"description": text, "content": refusal} for s, text in _REFUSALS.items()},
+        "/v1/sample": describe_post(
+            "Draw samples",
+            SampleRequest,
+            {
+                JSON: answers.Samples,
+                PNG: None,
+                "audio/wav": None,
+                "application/octet-stream": None,
+                EVENTS: None,
+            },
+            examples.give_samples(manifests),
+            headers=SEED,
+        ),
+        "/v1/translate": {
+            "post": {
+                "summary": "Translate a picture",
+                "operationId": "translate",
+                "parameters": [
+                    describe_query("model", "string", translator),
+                    describe_query("seed", "integer", 0),
+                ],
+                "requestBody": {
+                    "required": True,
+                    "content": {kind: {"schema": BYTES} for kind in (PNG, "image/jpeg")},
+                },
+                "responses": describe_answers({PNG: None}, SEED),
+            }
+        },
+        "/v1/contracts/{model}": describe_get(
+            "What a model takes and makes", "contract", answers.Contract, name
+        ),
+        "/v1/models": describe_get("List models", "list_models", answers.ModelList),
+        "/v1/models/{model}": describe_get("A model", "get_model", answers.Model, name),
+        "/v1/images/generations": describe_post(
+            "Make images (OpenAI)",
+            ImageRequest,
+            {JSON: answers.Images, EVENTS: None},
+            examples.give_images(manifests),
+        ),
+        "/v1/completions": describe_post(
+            "Complete a text (OpenAI)",
+            CompletionRequest,
+            {JSON: answers.Completion, EVENTS: None},
+            examples.give_texts(manifests),
+        ),
+        "/v1/audio/speech": describe_post(
+            "Make a sound (OpenAI)",
+            SpeechRequest,
+            {"audio/wav": None},
+            examples.give_sounds(manifests),
+            headers=SEED,
+        ),
+        "/v2": describe_get("The server", "server_metadata", answers.ServerMetadata),
+        "/v2/health/live": describe_get("Whether it runs", "server_live", answers.Live),
+        "/v2/health/ready": ready,
+        "/v2/models/{model}": describe_get(
+            "A model's tensors", "model_metadata", answers.ModelMetadata, name
+        ),
+        "/v2/models/{model}/ready": describe_get(
+            "Whether a model is loaded", "model_ready", answers.ModelReady, name
+        ),
+        "/v2/models/{model}/infer": describe_post(
+            "Run a model (Open Inference Protocol)",
+            InferRequest,
+            {JSON: answers.InferAnswer, "application/octet-stream": None},
+            examples.give_tensors(),
+            model=name,
+        ),
+        "/v2/repository/index": describe_post(
+            "List models and their state",
+            IndexRequest,
+            {JSON: state},
+            {"all": {"value": {}}, "ready": {"value": {"ready": True}}},
+            required=False,
+        ),
+        "/v2/repository/models/{model}/load": describe_post(
+            "Load a model again",
+            RepositoryRequest,
+            {JSON: answers.Done},
+            {},
+            model=name,
+            name="repository_load",
+            required=False,
+        ),
+        "/v2/repository/models/{model}/unload": describe_post(
+            "Free a model",
+            RepositoryRequest,
+            {JSON: answers.Done},
+            {},
+            model=name,
+            name="repository_unload",
+            required=False,
+        ),
+        "/metrics": {
+            "get": {
+                "summary": "Prometheus metrics",
+                "operationId": "metrics",
+                "responses": describe_answers({"text/plain": None}),
+            }
+        },
     }
-
-
-def _path(name: str, example: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": "path",
-        "required": True,
-        "schema": {"type": "string"},
-        "example": example,
-    }
-
-
-def _query(name: str, kind: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "required": False, "schema": {"type": kind}}

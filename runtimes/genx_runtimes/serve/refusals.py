@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from genx_runtimes.errors import (
     BackendError,
     BackendUnavailableError,
@@ -9,6 +11,8 @@ from genx_runtimes.errors import (
     GenxError,
     InputError,
 )
+
+_FOLDERS = re.compile(r"(?<![\w.~/])/(?:[^\s/:'\"]+/)+")
 
 
 class RefusalError(GenxError):
@@ -39,10 +43,34 @@ class ForbiddenError(RefusalError):
     status = 403
 
 
+class SlowError(RefusalError):
+    """The body is not here in time."""
+
+    status = 408
+
+
 class TooLargeError(RefusalError):
     """The body is larger than the server takes."""
 
     status = 413
+
+
+class UnsupportedError(RefusalError):
+    """The body is compressed in a way that the server does not know."""
+
+    status = 415
+
+
+class MisdirectedError(RefusalError):
+    """`Host` names another server."""
+
+    status = 421
+
+
+class LongHeadError(RefusalError):
+    """The head is larger than the server takes."""
+
+    status = 431
 
 
 class BusyError(RefusalError):
@@ -73,8 +101,10 @@ def find_status(err: Exception) -> int:
 
 
 def explain(err: Exception) -> str:
-    """Return what a client is told; of what genx did not foresee, that alone."""
-    return str(err) if isinstance(err, GenxError) else "the server failed; its log says more"
+    """Return what a client is told: no folder of this machine, and nothing of unforeseen errors."""
+    if not isinstance(err, GenxError):
+        return "the server failed; its log says more"
+    return _FOLDERS.sub("", str(err)) if is_fault(err) else str(err)
 
 
 def is_fault(err: Exception) -> bool:

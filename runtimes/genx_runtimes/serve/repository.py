@@ -209,11 +209,9 @@ class Repository:
             if entry.model is None:
                 entry.reason = explain(err)
             fault = None if isinstance(err, GenxError) else err
-            _log.error(
-                "the model is not loaded: %s", explain(err), extra={"model": name}, exc_info=fault
-            )
+            _log.error("the model is not loaded: %s", err, extra={"model": name}, exc_info=fault)
             if isinstance(err, GenxError):
-                raise StoppingError(f"model {name!r} is not loaded: {err}") from err
+                raise StoppingError(f"model {name!r} is not loaded: {explain(err)}") from err
             raise
         old, entry.model, entry.bundle = entry.model, model, bundle
         entry.reason = entry.rejected = ""

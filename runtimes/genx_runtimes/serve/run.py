@@ -10,36 +10,22 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
+from dataclasses import replace
+from functools import partial
 from types import FrameType
 
-import msgspec
 import uvicorn
 
 from genx_runtimes.bundle import Bundle
 from genx_runtimes.errors import InputError
 from genx_runtimes.serve.app import make_app
+from genx_runtimes.serve.connections import BoundedProtocol
+from genx_runtimes.serve.hosts import list_hosts
+from genx_runtimes.serve.logs import JsonLines
 from genx_runtimes.serve.repository import Repository
 from genx_runtimes.serve.settings import ServeSettings
 
 _LEAVE_S = 0.5
-_FIELDS = ("request_id", "method", "path", "status", "ms", "model")
-
-
-class JsonLines(logging.Formatter):
-    """A record as one line of JSON."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line: time, level, message, and what is known of the request."""
-        line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(),
-            "level": record.levelname.lower(),
-            "message": record.getMessage(),
-        }
-        line |= {name: getattr(record, name) for name in _FIELDS if hasattr(record, name)}
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line).decode()
 
 
 def run_server(
@@ -58,7 +44,8 @@ def run_server(
 
     Args:
         bundles: opened.
-        settings: how they are served.
+        settings: how they are served; at the loopback, where no key is asked for, `allowed_hosts`
+            are names beside its own.
         host: address to listen at.
         port: 0 takes a free one.
         started: told the address once the port is open.
@@ -73,18 +60,21 @@ def run_server(
         log = logging.getLogger(name)
         log.addHandler(handler)
         log.setLevel(level)
-    app = make_app(bundles, settings)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        lifespan="on",
-        timeout_graceful_shutdown=math.ceil(settings.limits.seconds) + 5,
-    )
     with _listen(host, port) as listener:
         address, number = listener.getsockname()[:2]
+        hosts = list_hosts(host, address, settings.allowed_hosts, keys=bool(settings.api_keys))
+        app = make_app(bundles, replace(settings, allowed_hosts=hosts))
+        config = uvicorn.Config(
+            app,
+            http=partial(BoundedProtocol, limits=settings.limits),  # type: ignore[arg-type]
+            ws="none",  # it would come past the guard
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            lifespan="on",
+            timeout_graceful_shutdown=math.ceil(settings.limits.seconds) + 5,
+        )
         shown = f"[{address}]" if ":" in address else address
         _Server(
             config,

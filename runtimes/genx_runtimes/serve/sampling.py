@@ -50,6 +50,7 @@ def make_routes(repository: Repository) -> list[Route]:
             model = await pick(repository, asked.model, held, deadline=deadline)
             kind = model.manifest.output.kind
             formats = list_formats(kind)
+            _check(asked)
             form = asked.format or formats[0]
             if form not in formats:
                 raise InputError(f"format is {form!r}, {kind} comes as {', '.join(formats)}")
@@ -89,6 +90,16 @@ def make_routes(repository: Repository) -> list[Route]:
         Route("/v1/translate", endpoint(translate), methods=["POST"], name="translate"),
         Route("/v1/contracts/{model}", endpoint(contract), name="contract"),
     ]
+
+
+def _check(asked: SampleRequest) -> None:
+    """Raise InputError where one thing that is asked for leaves another without a meaning."""
+    if asked.stream and asked.format:
+        raise InputError("a stream is JSON, it takes no format", fix="leave out one of them")
+    if asked.interpolate is not None and asked.start:
+        raise InputError(
+            "interpolate names its samples itself, it takes no start", fix="leave out one of them"
+        )
 
 
 def _answer(batch: Batch, form: str, name: str, seed: int, start: int) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from genx_runtimes.errors import InputError, suggest
 
 _MIN_KEY = 16
+_HOST = re.compile(r"[A-Za-z0-9_.-]+|\[?[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F.]*\]?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +20,11 @@ class Limits:
     """What one request may ask for.
 
     Args:
-        body_bytes: of a request.
+        body_bytes: of a request; compressed and not.
+        head_bytes: of a request's line and headers; more are answered with 431.
+        read_seconds: until a head, and then a body, is here, or is answered with 408; a client that
+            reads nothing of its answer for so long is left.
+        connections: open at a time; more are closed with 503.
         n: samples.
         steps: of a diffusion solver.
         length: of a sequence or a text.
@@ -31,6 +37,9 @@ class Limits:
     """
 
     body_bytes: int = 16 * 1024 * 1024
+    head_bytes: int = 32 * 1024
+    read_seconds: float = 30.0
+    connections: int = 512
     n: int = 256
     steps: int = 1000
     length: int = 65536
@@ -56,6 +65,7 @@ class ServeSettings:
             for longest is unloaded; it is loaded again when it is asked for.
         watch_s: seconds between looks for a changed bundle; 0 never looks.
         api_keys: one of them is asked for, if there are any.
+        allowed_hosts: names that the header `Host` may have, without a port; none are any.
         limits: what a request may ask for.
     """
 
@@ -68,17 +78,28 @@ class ServeSettings:
     memory_bytes: int | None = None
     watch_s: float = 2.0
     api_keys: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         if self.instances < 1:
             raise InputError(f"instances is {self.instances}, expected 1 or more")
+        if self.threads is not None and self.threads < 1:
+            raise InputError(f"threads is {self.threads}, expected 1 or more")
         if self.max_batch is not None and self.max_batch < 1:
             raise InputError(f"max-batch is {self.max_batch}, expected 1 or more")
         if not 0 <= self.max_queue_delay_s <= 10:
             raise InputError(
                 f"max-queue-delay is {self.max_queue_delay_s * 1e3:g} ms, expected 0 to 10000"
             )
+        if self.memory_bytes is not None and self.memory_bytes < 1:
+            raise InputError(f"max-memory is {self.memory_bytes} bytes, expected 1 or more")
+        for name in self.allowed_hosts:
+            if not _HOST.fullmatch(name):
+                raise InputError(
+                    f"allowed-host is {name!r}, expected a name or an address, without a port",
+                    fix="--allowed-host models.example.org",
+                )
 
 
 def read_limits(texts: Sequence[str]) -> Limits:

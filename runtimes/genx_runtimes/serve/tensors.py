@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from genx_runtimes.errors import InputError
+from genx_runtimes.serve.oip_requests import InferRequest, InputTensor, OutputRequest
 from genx_runtimes.session import Array
 
 _DTYPES: dict[str, str] = {
@@ -33,32 +34,6 @@ _DTYPES: dict[str, str] = {
 _MAX_AXES, _MAX_SIZE, _DIGITS = 16, 2**28, 20
 _MOST_LETTERS = 2**22  # of all texts of a tensor, each counted as long as the longest
 _NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
-
-
-class InputTensor(msgspec.Struct, frozen=True, kw_only=True):
-    """An input of a request."""
-
-    name: str
-    shape: tuple[int, ...]
-    datatype: str
-    parameters: dict[str, Any] = {}
-    data: list[Any] | None = None
-
-
-class OutputRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """An output that is asked for."""
-
-    name: str
-    parameters: dict[str, Any] = {}
-
-
-class InferRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The JSON of a request."""
-
-    inputs: tuple[InputTensor, ...]
-    id: str = ""
-    parameters: dict[str, Any] = {}
-    outputs: tuple[OutputRequest, ...] = ()
 
 
 def name_datatype(dtype: str) -> str:
@@ -117,19 +92,17 @@ def write_answer(
     Args:
         request: says which outputs are wanted, and which of them as bytes.
         head: model name, version, id.
-        outputs: all that there are; text as arrays of str.
+        outputs: all that there are, and so all that are wanted; text as arrays of str.
 
     Raises:
-        InputError: an output that there is not.
+        InputError: JSON does not hold an output.
     """
     wanted = request.outputs or tuple(OutputRequest(name=name) for name in outputs)
     everything = request.parameters.get("binary_data_output", False)
     tensors: list[dict[str, object]] = []
     raw: list[bytes] = []
     for output in wanted:
-        array = outputs.get(output.name)
-        if array is None:
-            raise InputError(f"there is no output {output.name!r}", fix=f"there is {list(outputs)}")
+        array = outputs[output.name]
         tensor: dict[str, object] = {
             "name": output.name,
             "datatype": "BYTES" if array.dtype.kind == "U" else _NAMES[array.dtype],
@@ -159,14 +132,14 @@ def _from_json(tensor: InputTensor) -> Array:
     if tensor.data is None:
         raise InputError(f"input {tensor.name!r} has no data")
     if tensor.datatype == "BYTES":
-        flat = list(_flatten(tensor.data))
+        flat = _flatten(tensor)
         if not all(isinstance(item, str) for item in flat):
             raise InputError(f"input {tensor.name!r}: BYTES in JSON are texts")
         return _make_texts(tensor, flat)
     dtype = _find_dtype(tensor)
     if tensor.datatype == "FP16":
         raise InputError(f"input {tensor.name!r}: FP16 is sent as bytes, JSON does not hold it")
-    flat = list(_flatten(tensor.data))
+    flat = _flatten(tensor)
     kinds: tuple[type, ...] = (int, float) if dtype.kind == "f" else (int,)
     kinds = (bool,) if dtype.kind == "b" else kinds
     if not all(isinstance(v, kinds) and (isinstance(v, bool) == (dtype.kind == "b")) for v in flat):
@@ -240,9 +213,11 @@ def _count(shape: Iterable[int]) -> int:
     return total
 
 
-def _flatten(values: list[Any]) -> Iterable[Any]:
-    for value in values:
-        if isinstance(value, list):
-            yield from _flatten(value)
-        else:
-            yield value
+def _flatten(tensor: InputTensor) -> list[Any]:
+    """Return the values of a tensor, which come flat or nested as its shape is."""
+    values: list[Any] = tensor.data or []
+    for _ in range(_MAX_AXES):
+        if not any(isinstance(value, list) for value in values):
+            return values
+        values = [v for value in values for v in (value if isinstance(value, list) else (value,))]
+    raise InputError(f"input {tensor.name!r} is nested deeper than {_MAX_AXES}")

@@ -6,9 +6,11 @@ import io
 import sys
 
 import pytest
+from rich.console import Console
+from rich.file_proxy import FileProxy
 
 from genx_cli.failures import report_failure
-from genx_cli.sink import Sink
+from genx_cli.sink import Sink, echo
 from genx_runtimes.errors import InputError
 
 WORDS = "a\x1b[2J\x9b31mb\r"
@@ -41,3 +43,12 @@ def test_errors_are_shown_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     report_failure(InputError("no \x1b]0;title\x07 here"))
     assert terminal.getvalue() == "error: no \\x1b]0;title\\x07 here\n"
+
+
+def test_a_line_goes_through_what_draws_the_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rich puts such a stream in the place of stdout: what goes around it tears the bar apart."""
+    shown, terminal = io.StringIO(), io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr("sys.stdout", FileProxy(Console(file=shown), terminal))
+    echo("a line")
+    assert shown.getvalue() == "a line\n"
+    assert terminal.buffer.getvalue() == b""  # type: ignore[attr-defined]

@@ -67,6 +67,7 @@ def test_what_is_broken_is_made_again_and_the_rest_is_kept(plan: MakePlan, form:
         (data / names[5]).unlink()
     (data / f".{names[0]}.0123456789ab.tmp").write_bytes(b"half")
     (data / f".{names[2]}.ba9876543210.tmp").mkdir()
+    (data.parent / ".dataset.json.0123456789ab.tmp").write_bytes(b"half")
     watched = Watched()
     summary = generate(made, runner=run_here, watch=watched)
     expected = [1, 3, 4, 5] if form in ("png", "npy") else [1, 3, 5]

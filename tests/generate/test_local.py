@@ -82,7 +82,7 @@ def test_workers_are_killed_in_the_middle(plan: MakePlan) -> None:
     watched = Watched(act)
     summary = generate(made, options=TWO, watch=watched)
     assert sorted(watched.made_shards) == list(range(7))
-    assert watched.failures
+    assert 1 <= len(watched.failures) <= 4  # two at a time: a new worker makes the next shard
     assert all("was killed by SIGKILL" in reason for reason in watched.reasons)
     assert summary.dataset.complete
     assert read_tree(made.folder) == read_tree(whole.folder)

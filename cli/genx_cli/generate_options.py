@@ -53,8 +53,22 @@ class RunChoice:
     """Who makes the shards; a parameter of this type is all of these options."""
 
     on: Annotated[
-        str, typer.Option("--on", help="local: processes on this machine.", rich_help_panel=_RUN)
+        str,
+        typer.Option(
+            "--on",
+            help="local: processes on this machine; ray: actors of Ray Data.",
+            rich_help_panel=_RUN,
+        ),
     ] = "local"
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Ray cluster to use, auto for the one that runs here; RAY_ADDRESS, or one that "
+            "is started for this run.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None
     workers: Annotated[
         int | None,
         typer.Option(
@@ -66,3 +80,11 @@ class RunChoice:
     precision: Precision = None
     threads: Annotated[int, typer.Option(help="Engine threads of each worker.")] = 1
     allow_fallback: AllowFallback = False
+
+    def settle_address(self) -> str | None:
+        """Return the cluster's address; refuse one that has no meaning."""
+        from genx_runtimes.errors import InputError
+
+        if self.ray_address is not None and self.on != "ray":
+            raise InputError(f"--ray-address has no meaning with --on {self.on}", fix="--on ray")
+        return self.ray_address

@@ -61,7 +61,8 @@ def generate(  # noqa: PLR0913 - one parameter a flag
 
     sink = open_sink(json=json, quiet=quiet)
     opened = open_bundle(bundle)
-    runner, options = find_runner(run.on), RunOptions(workers=run.workers)
+    runner = find_runner(run.on)
+    options = RunOptions(workers=run.workers, address=run.settle_address(), tell=sink.say)
     choice = EngineChoice(
         backend=run.backend,
         precision=run.precision,

@@ -12,13 +12,18 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import cast
 
-from genx_runtimes.errors import InputError, suggest
+from genx_runtimes.errors import BackendUnavailableError, InputError, suggest
 from genx_runtimes.generate.plan import Plan
 from genx_runtimes.generate.record import Outcome
 
 LOCAL = "local"
+
+
+def _tell_nobody(_: str) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +33,12 @@ class RunOptions:
     Args:
         workers: processes, each with a session; None is what the runner finds best.
         address: of a cluster; None where there is none.
+        tell: called with a line that says where the work is done, where the runner chooses that.
     """
 
     workers: int | None = None
     address: str | None = None
+    tell: Callable[[str], None] = _tell_nobody
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -42,9 +49,10 @@ Outcomes = Generator[Outcome, None, None]
 # Gets the plan and the indices of the shards to make.
 Runner = Callable[[Plan, Sequence[int], RunOptions], Outcomes]
 
-# name: the module in this package and the `Runner` in it
-RUNNERS = {
-    LOCAL: ("local", "run_local"),
+# name, of the extra too: the module in this package, the `Runner` in it and what both need
+RUNNERS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    LOCAL: ("local", "run_local", ()),
+    "ray": ("on_ray", "run_on_ray", ("ray", "pyarrow")),
 }
 
 
@@ -57,5 +65,10 @@ def find_runner(name: str) -> Runner:
     """
     if name not in RUNNERS:
         raise InputError(f"unknown runner {name!r}", fix=suggest(name, RUNNERS))
-    module, function = RUNNERS[name]
+    module, function, packages = RUNNERS[name]
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        raise BackendUnavailableError(
+            f"--on {name} needs {', '.join(missing)}", fix=f"pip install 'genx[{name}]'"
+        )
     return cast("Runner", getattr(import_module(f"genx_runtimes.generate.{module}"), function))

@@ -5,11 +5,12 @@
 
 Local mode and Ray, each as a `genx generate` of its own with as many workers of one thread, one
 after another over rounds, into a new folder each time. Both make the same shards, which is checked
-by their hashes. Two rates of each, in samples a second:
+by their hashes. Of each:
 
-- whole: of the command, from its start to its end; Ray starts and ends with it. This has the bar:
-  Ray at least 0.8 times the local mode;
-- steady: from the first finished shard to the last, which leaves the start out.
+- rate: samples a second from when every worker has finished its first shard to the end. This has
+  the bar: Ray at least 0.8 times the local mode;
+- start: seconds from the start of the command to the first finished shard; on Ray, a Ray starts;
+- whole: samples a second from the start of the command to its end.
 
 Medians over the rounds. Exit code 1 if the bar is missed or the shards differ.
 """
@@ -38,13 +39,15 @@ class Made:
     """A data set that was made.
 
     Args:
+        rate: samples a second, when every worker is warm.
+        start: seconds to the first finished shard.
         whole: samples a second of the command.
-        steady: samples a second from the first finished shard on.
         hashes: of the shards, by name.
     """
 
+    rate: float
+    start: float
     whole: float
-    steady: float
     hashes: dict[str, str]
 
 
@@ -52,7 +55,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--samples", type=int, default=100_000)
-    parser.add_argument("--shard-size", type=int, default=2_000)
+    parser.add_argument("--shard-size", type=int, default=5_000)
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
     print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
@@ -72,14 +75,18 @@ def make(bundle: Path, folder: Path, args: argparse.Namespace, options: list[str
     command = [*GENX, "generate", str(bundle), "-o", str(folder), "-n", str(args.samples)]
     command += ["--seed", "0", "--format", "parquet", "--shard-size", str(args.shard_size)]
     command += ["--workers", str(args.workers), "--threads", "1", "-q", *options]
-    start = time.perf_counter()
+    start, begun = time.perf_counter(), time.time()
     subprocess.run(command, check=True)
     seconds = time.perf_counter() - start
     shards = json.loads((folder / "dataset.json").read_bytes())["shards"]
-    ends = sorted((folder / s["path"]).stat().st_mtime for s in shards)
-    steady = (args.samples - shards[0]["count"]) / (ends[-1] - ends[0])
-    hashes = {shard["path"]: shard["sha256"] for shard in shards}
-    return Made(whole=args.samples / seconds, steady=steady, hashes=hashes)
+    ends = sorted(((folder / s["path"]).stat().st_mtime, s["count"]) for s in shards)
+    rest = sum(count for _, count in ends[args.workers :])
+    return Made(
+        rate=rest / (ends[-1][0] - ends[args.workers - 1][0]),
+        start=ends[0][0] - begun,
+        whole=args.samples / seconds,
+        hashes={shard["path"]: shard["sha256"] for shard in shards},
+    )
 
 
 def report(args: argparse.Namespace, made: dict[str, list[Made]]) -> int:
@@ -89,14 +96,14 @@ def report(args: argparse.Namespace, made: dict[str, list[Made]]) -> int:
         f"samples/dcgan, {args.samples:,} samples in shards of {args.shard_size:,} to Parquet, "
         f"{args.workers} workers of 1 thread, medians of {args.rounds} rounds"
     )
-    whole = {name: statistics.median(m.whole for m in each) for name, each in made.items()}
-    steady = {name: statistics.median(m.steady for m in each) for name, each in made.items()}
-    for name in made:
+    rates = {name: statistics.median(m.rate for m in each) for name, each in made.items()}
+    for name, each in made.items():
         print(
-            f"  {name:<8}whole {whole[name]:8.0f} /s  x{whole[name] / whole['local']:.3f}   "
-            f"steady {steady[name]:8.0f} /s  x{steady[name] / steady['local']:.3f}"
+            f"  {name:<8}{rates[name]:8.0f} /s   x{rates[name] / rates['local']:.3f}   "
+            f"start {statistics.median(m.start for m in each):5.1f} s   "
+            f"whole {statistics.median(m.whole for m in each):8.0f} /s"
         )
-    ratio = whole["ray"] / whole["local"]
+    ratio = rates["ray"] / rates["local"]
     same = len({json.dumps(m.hashes) for each in made.values() for m in each}) == 1
     bars = (
         (f"ray x{ratio:.3f} of local, at least {MIN_RATIO}", ratio >= MIN_RATIO),

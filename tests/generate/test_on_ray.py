@@ -39,7 +39,6 @@ parquet: Any = pytest.importorskip("pyarrow.parquet", reason="Parquet needs genx
 pytestmark = pytest.mark.filterwarnings(r"ignore::DeprecationWarning:ray\.data\..*")
 
 TINY = Path(__file__).parent.parent / "data" / "tiny.genx"
-SHARDS = 8
 LIMIT_S = 60
 
 

@@ -34,3 +34,11 @@ def test_an_address_without_a_cluster_is_one_line(address: str, told: str) -> No
         join_cluster(RunOptions(address=address), {"CPU": 1}),
     ):
         pass
+
+
+def test_an_address_without_ray_is_refused() -> None:
+    from genx_cli.generate_options import RunChoice
+
+    assert RunChoice(on="ray", ray_address="auto").settle_address() == "auto"
+    with pytest.raises(InputError, match="--ray-address has no meaning with --on local"):
+        RunChoice(ray_address="auto").settle_address()

@@ -21,6 +21,7 @@ _START = "local"
 _KNOCK_S = 10
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # not 15: local mode does not give way to others either
     # On stderr it says of each pool what would be if the driver died. The logs have less for it.
     "RAY_BACKEND_LOG_LEVEL": "fatal",
 }

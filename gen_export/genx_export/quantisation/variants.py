@@ -13,7 +13,7 @@ from msgspec import structs
 from genx_export.bundle_writer import refer
 from genx_export.graph import frees_graphs, serialise
 from genx_export.passes import REWRITES, Decision, rewrite
-from genx_export.quantisation.component import ComponentMaker, Made, Progress
+from genx_export.quantisation.component import ComponentMaker, Made
 from genx_export.quantisation.int8 import list_joins
 from genx_export.quantisation.material import Material
 from genx_export.quantisation.recipe import QuantisationRecipe
@@ -23,6 +23,7 @@ from genx_runtimes.backends import open_session
 from genx_runtimes.batches import choose_batches
 from genx_runtimes.errors import QualityError
 from genx_runtimes.manifest import ComponentSpec, FileRef, Manifest, VariantSpec
+from genx_runtimes.progress import Progress
 from genx_runtimes.session import Array
 from genx_runtimes.verify import OutputCheck, compare_component
 

@@ -237,7 +237,7 @@ def test_a_server_that_is_busy(serve: Start) -> None:
         assert client.images.generate(prompt="", model="tiny", n=2).data
     host, port = server.netloc.split(":")
     with socket.create_connection((host, int(port)), 30) as held:
-        held.sendall(b"POST /v1/sample HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        held.sendall(b"POST /v1/sample HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
         server.wait_until(lambda: server.ask("GET", "/metrics").status == 429)
         with connect(server) as client, pytest.raises(openai.RateLimitError) as caught:
             client.images.generate(prompt="", model="tiny")

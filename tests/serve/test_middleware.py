@@ -216,6 +216,7 @@ def test_a_body_that_grows() -> None:
         (b"text", 415, "br", "Content-Encoding is 'br'; send the body as it is, or by gzip"),
         (b"text", 415, "gzip, gzip", "Content-Encoding is 'gzip, gzip'"),
     ],
+    ids=["plain", "cut", "more", "br", "twice"],
 )
 def test_what_is_not_decompressed(data: bytes, status: int, encoding: str, says: str) -> None:
     found, _, body = ask(data, content_encoding=encoding)

@@ -32,13 +32,13 @@ def measure(folder: Path, precision: str) -> list[Figure]:
         Figure(
             name="stylegan_like: rarest digit",
             value=smallest_share(judge.name(drawn)),
-            bar=0.01,
+            bar=0.04,
             real=smallest_share(held_out.labels.numpy()),
         ),
         Figure(
             name="stylegan_like: Fréchet distance from held-out digits",
             value=frechet_distance(made, real),
-            bar=2.0,
+            bar=0.5,
             real=frechet_distance(same, real),
             unit="units",
             lower=True,

@@ -15,7 +15,7 @@ from samples.training.loop import (
     prepare,
     save_weights,
 )
-from samples.training.losses import discriminator_loss, generator_loss
+from samples.training.losses import discriminator_loss, generator_loss, gradient_penalty
 from torch import nn
 
 WEIGHTS = Path(__file__).parent / "weights.safetensors"
@@ -31,7 +31,10 @@ class Settings:
     latent_size: int = 64
     generator_rate: float = 5e-4
     discriminator_rate: float = 5e-4
-    momenta: tuple[float, float] = (0.5, 0.99)
+    mapping_rate: float = 5e-5
+    momenta: tuple[float, float] = (0.0, 0.99)
+    penalty: float = 1.0
+    penalty_every: int = 8
     decay: float = 0.998
 
 
@@ -44,20 +47,28 @@ def train(settings: Settings) -> nn.Module:
     discriminator = lay_out(Discriminator())
     whole = torch.ones(settings.batch)
     average = average_weights(generator, settings.decay)
+    synthesis = [p for name, p in generator.named_parameters() if not name.startswith("mapping.")]
+    groups = [
+        {"params": synthesis},
+        {"params": [*generator.mapping.parameters()], "lr": settings.mapping_rate},
+    ]
     optimisers = [
-        torch.optim.Adam(model.parameters(), lr=rate, betas=settings.momenta)
-        for model, rate in (
-            (generator, settings.generator_rate),
-            (discriminator, settings.discriminator_rate),
-        )
+        torch.optim.Adam(groups, lr=settings.generator_rate, betas=settings.momenta),
+        torch.optim.Adam(
+            discriminator.parameters(), lr=settings.discriminator_rate, betas=settings.momenta
+        ),
     ]
     factor = learning_rate(settings.steps)
     schedules = [torch.optim.lr_scheduler.LambdaLR(each, factor) for each in optimisers]
-    for _ in count_steps("stylegan_like", settings.steps):
+    for step in count_steps("stylegan_like", settings.steps):
         images, _ = next(batches)
+        real = 2.0 * images - 1.0
         fake = generator(torch.randn(settings.batch, settings.latent_size), whole)
 
-        loss = discriminator_loss(discriminator(2.0 * images - 1.0), discriminator(fake.detach()))
+        loss = discriminator_loss(discriminator(real), discriminator(fake.detach()))
+        if step % settings.penalty_every == 0:
+            weight = settings.penalty * settings.penalty_every
+            loss = loss + weight * gradient_penalty(discriminator, real)
         descend(loss, optimisers[1])
 
         discriminator.requires_grad_(False)

@@ -1,7 +1,7 @@
 """Loss terms of the generators, each a mean over the batch in nats."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "discriminator_loss",
     "gaussian_divergence",
     "generator_loss",
+    "gradient_penalty",
     "reconstruction_loss",
     "style_information",
 ]
@@ -28,6 +29,17 @@ def generator_loss(fake: Tensor) -> Tensor:
     Source: Goodfellow et al. 2014, arXiv:1406.2661, section 3.
     """
     return functional.softplus(-fake).mean()
+
+
+def gradient_penalty(discriminator: nn.Module, real: Tensor) -> Tensor:
+    """Half the squared length of the score's gradient by real images (B, C, H, W).
+
+    Source: Mescheder, Geiger, Nowozin 2018, "Which Training Methods for GANs do actually
+    Converge?", arXiv:1801.04406, equation 9 (R1).
+    """
+    real = real.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
+    return 0.5 * slope.square().sum(dim=(1, 2, 3)).mean()
 
 
 def category_information(logits: Tensor, category: Tensor) -> Tensor:

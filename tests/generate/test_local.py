@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,10 +42,17 @@ generate(plan, options=RunOptions(workers=2), watch=watched)
 """
 
 
-def _list_workers() -> list[int]:
+def _list_children() -> set[int]:
     """Return the processes that this one started and has not waited for."""
     me = os.getpid()
-    return [int(p) for p in Path(f"/proc/self/task/{me}/children").read_text().split()]
+    return {int(p) for p in Path(f"/proc/self/task/{me}/children").read_text().split()}
+
+
+@pytest.fixture
+def list_workers() -> Callable[[], set[int]]:
+    """Those that the test has started; others may have left some before it."""
+    others = _list_children()
+    return lambda: _list_children() - others
 
 
 def _drive(plan: Plan, stop: int) -> int:
@@ -70,13 +78,15 @@ def test_the_driver_is_killed_in_the_middle(plan: MakePlan, form: str) -> None:
     assert read_tree(broken.folder) == read_tree(whole.folder)
 
 
-def test_workers_are_killed_in_the_middle(plan: MakePlan) -> None:
+def test_workers_are_killed_in_the_middle(
+    plan: MakePlan, list_workers: Callable[[], set[int]]
+) -> None:
     whole, made = plan(folder="whole"), plan()
     generate(whole, runner=run_here)
 
     def act(_: object) -> None:
         if len(watched.made_shards) in (1, 3):
-            for worker in _list_workers():
+            for worker in list_workers():
                 os.kill(worker, signal.SIGKILL)
 
     watched = Watched(act)
@@ -86,7 +96,7 @@ def test_workers_are_killed_in_the_middle(plan: MakePlan) -> None:
     assert all("was killed by SIGKILL" in reason for reason in watched.reasons)
     assert summary.dataset.complete
     assert read_tree(made.folder) == read_tree(whole.folder)
-    assert _list_workers() == []
+    assert list_workers() == set()
 
 
 def test_a_worker_ends_with_its_driver(plan: MakePlan) -> None:
@@ -100,13 +110,15 @@ def test_a_worker_ends_with_its_driver(plan: MakePlan) -> None:
         assert worker.wait(timeout=120) == 0
 
 
-def test_ctrl_c_leaves_what_is_finished(plan: MakePlan) -> None:
+def test_ctrl_c_leaves_what_is_finished(
+    plan: MakePlan, list_workers: Callable[[], set[int]]
+) -> None:
     def act(_: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         generate(plan(), options=TWO, watch=Watched(act))
-    assert _list_workers() == []
+    assert list_workers() == set()
     assert len(read_dataset(plan().folder).shards) == 1
     assert not list(Path(plan().folder).rglob("*.tmp"))
     generate(plan(folder="whole"), runner=run_here)
@@ -150,13 +162,15 @@ def test_a_shard_that_cannot_be_made_is_given_up(tmp_path: Path) -> None:
     assert [shard.index for shard in summary.shards] == [0, 1, 3]
 
 
-def test_what_no_worker_can_open_ends_the_run(plan: MakePlan, tmp_path: Path) -> None:
+def test_what_no_worker_can_open_ends_the_run(
+    plan: MakePlan, tmp_path: Path, list_workers: Callable[[], set[int]]
+) -> None:
     bundle = shutil.copytree(plan().bundle, tmp_path / "copy.genx")
     made = plan(Path(bundle))
     (Path(bundle) / "graphs/fp32/generator.onnx").write_bytes(b"x")
     with pytest.raises(Exception, match=r"graphs/fp32/generator.onnx has 1 bytes"):
         generate(made, options=TWO)
-    assert _list_workers() == []
+    assert list_workers() == set()
 
 
 def test_a_file_that_may_not_grow(plan: MakePlan, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_the_server_rate_of_a_machine_whose_limit_is_known() -> None:
     """
     engine = Engine(0, MS)
     found = run_server(
-        engine.draw, 1, bound_ms=6.2, seconds=400, clock=engine.clock, sleep=engine.sleep
+        engine.draw, 1, bound_ms=6.2, seconds=100, clock=engine.clock, sleep=engine.sleep
     )
     assert found.rate is not None
     assert find_load(waiting=5.2, share=0.99) == pytest.approx(found.rate / 1000, abs=0.05)

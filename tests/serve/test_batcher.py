@@ -125,11 +125,12 @@ def ask_for(
     options: SamplingOptions = ONE,
     *,
     within: float = FAR,
+    few: bool = False,
 ) -> asyncio.Task[Any]:
     deadline = asyncio.get_running_loop().time() + within
 
     async def work() -> Any:
-        return (await batcher.submit(drawing, count, options, deadline=deadline)).output
+        return (await batcher.submit(drawing, count, options, deadline=deadline, few=few)).output
 
     return asyncio.create_task(work())
 
@@ -377,7 +378,31 @@ def test_what_is_refused_is_not_drawn_and_what_is_admitted_is_in_the_instances_t
     assert threads[0].startswith("fake")
 
 
-def test_what_cannot_be_drawn_is_no_matter_of_the_others() -> None:
+def test_a_few_are_drawn_while_the_instance_is_at_others_unless_they_are_refused() -> None:
+    instance = FakeInstance(is_open=False)
+    threads: list[threading.Thread] = []
+
+    def drawing() -> Draw:
+        threads.append(threading.current_thread())
+        return draw(1, 2)
+
+    async def test(batcher: Batcher) -> None:
+        running = ask(batcher, draw(0))
+        await settle()
+        waiting = ask_for(batcher, drawing, 2, few=True)
+        await settle()
+        assert threads == [threading.main_thread()]
+        with pytest.raises(BusyError):
+            await ask_for(batcher, drawing, 2, few=True)
+        instance.gate.set()
+        await asyncio.gather(running, waiting)
+
+    run(test, instance, max_queue=3, max_delay_s=0.01)
+    assert len(threads) == 1
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_what_cannot_be_drawn_is_no_matter_of_the_others(few: bool) -> None:
     instance = FakeInstance()
 
     def fail() -> Draw:
@@ -386,7 +411,7 @@ def test_what_cannot_be_drawn_is_no_matter_of_the_others() -> None:
     async def test(batcher: Batcher) -> None:
         good, bad, other = (
             ask(batcher, draw(1)),
-            ask_for(batcher, fail, 1),
+            ask_for(batcher, fail, 1, few=few),
             ask(batcher, draw(2)),
         )
         assert (await good).tolist() == [[1, 0]]

@@ -67,13 +67,13 @@ def make_app(bundles: Sequence[Bundle], settings: ServeSettings) -> Starlette:
         return answer
 
     routes = [
+        *sampling.make_routes(repository),  # first: they are compared with a path in turn
         *oip.make_routes(repository),
         *oip_repository.make_routes(repository),
         *openai.make_routes(repository),
         *images.make_routes(repository),
         *completions.make_routes(repository),
         *speech.make_routes(repository),
-        *sampling.make_routes(repository),
         Route("/metrics", show_metrics, name="metrics"),
         Route("/openapi.json", show_api, name="openapi"),
         *make_page_routes(),

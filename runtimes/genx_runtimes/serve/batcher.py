@@ -72,15 +72,23 @@ class Batcher:
         return bool(self._outstanding)
 
     async def submit(
-        self, draw: Callable[[], Draw], count: int, options: SamplingOptions, *, deadline: float
+        self,
+        draw: Callable[[], Draw],
+        count: int,
+        options: SamplingOptions,
+        *,
+        deadline: float,
+        few: bool = False,
     ) -> Batch:
         """Return samples, joined with those of other requests.
 
         Args:
-            draw: draws their inputs, in an instance's thread; its errors are the answer.
+            draw: draws their inputs; its errors are the answer.
             count: samples that it draws.
             options: of the sampling loop.
             deadline: on the loop's clock; what is not done by then is dropped.
+            few: draw at once, while the instances are at other samples, since that holds nobody up;
+                else an instance's thread draws.
 
         Raises:
             InputError: more samples than the queue takes.
@@ -97,6 +105,11 @@ class Batcher:
             options=options,
         )
         self._admit(job, deadline)
+        if few:
+            try:
+                _ = job.drawn
+            except Exception as err:
+                job.fail(err)
         answer: Batch = await job.answer  # cancelled: the samples are dropped
         return answer
 

@@ -123,10 +123,16 @@ class ServedModel:
         )
 
     async def sample(
-        self, draw: Callable[[], Draw], n: int, options: SamplingOptions, *, deadline: float
+        self,
+        draw: Callable[[], Draw],
+        n: int,
+        options: SamplingOptions,
+        *,
+        deadline: float,
+        few: bool,
     ) -> Batch:
         """Make samples, joined with those of other requests; see `Batcher.submit`."""
-        return await self._batcher.submit(draw, n, options, deadline=deadline)
+        return await self._batcher.submit(draw, n, options, deadline=deadline, few=few)
 
     async def watch(
         self, draw: Callable[[], Draw], n: int, options: SamplingOptions, *, deadline: float

@@ -201,8 +201,9 @@ async def make(
             there are any, drive the model to NaN or infinity.
     """
     check_limits(model, request, limits)
+    few = model.count_values(request.n, request.length) <= _MANY
     try:
-        return await model.sample(drawing, request.n, request.options, deadline=deadline)
+        return await model.sample(drawing, request.n, request.options, deadline=deadline, few=few)
     except NonFiniteError as err:
         if conditioned:
             raise InputError("these conditions drive the model to NaN or infinity") from err

@@ -63,13 +63,18 @@ CMD {command}
 """
 
 
+def _is_ours(dockerfile: Path) -> bool:
+    """Return whether an earlier call wrote it: its folder is replaced with all that is in it."""
+    return dockerfile.is_file() and b"by genx package" in dockerfile.read_bytes()
+
+
 def write_context(bundle: Bundle, request: PackageRequest) -> Packaged:
     """Write what `docker build` takes; see `package`."""
     request.refuse_cluster_options("oci")
     check_free(request.path, force=request.force, folder=True)
-    if request.path.exists() and not (request.path / DOCKERFILE).is_file():
+    if request.path.exists() and not _is_ours(request.path / DOCKERFILE):
         raise InputError(
-            f"{request.path} exists and is no container context; it is left alone",
+            f"{request.path} exists and is no container context of genx; it is left alone",
             fix="-o elsewhere",
         )
     variant = bundle.variant(request.precision)

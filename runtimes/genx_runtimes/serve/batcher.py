@@ -87,8 +87,7 @@ class Batcher:
             count: samples that it draws.
             options: of the sampling loop.
             deadline: on the loop's clock; what is not done by then is dropped.
-            few: draw at once, while the instances are at other samples, since that holds nobody up;
-                else an instance's thread draws.
+            few: draw on the event loop once they are admitted, not in the thread of an instance.
 
         Raises:
             InputError: more samples than the queue takes.

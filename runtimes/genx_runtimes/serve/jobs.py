@@ -75,7 +75,7 @@ class SampleJob(Job):
     """Samples that share calls with those of others.
 
     Args:
-        draw: draws all their inputs; called once, in an instance's thread.
+        draw: draws all their inputs; in an instance's thread, or a few on the event loop.
         options: of the sampling loop.
     """
 

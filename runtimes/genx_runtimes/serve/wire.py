@@ -190,7 +190,7 @@ async def make(
 
     Args:
         model: that makes them.
-        drawing: draws the inputs, in the model's thread, once there is room for them.
+        drawing: draws the inputs once there is room for them; many in the model's thread.
         request: how many, and what is asked of the loop.
         limits: of the request.
         deadline: see `find_deadline`.

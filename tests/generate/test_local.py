@@ -20,6 +20,7 @@ from genx_runtimes.errors import BackendUnavailableError, InputError, OutputErro
 from genx_runtimes.generate import Plan, RunOptions, generate, make_plan
 from genx_runtimes.generate.ledger import read_dataset
 from genx_runtimes.generate.local import choose_workers
+from genx_runtimes.generate.sheet import SHEET
 from genx_runtimes.manifest import CategoricalPrior
 
 TWO = RunOptions(workers=2)
@@ -114,6 +115,8 @@ def test_ctrl_c_leaves_what_is_finished(
     plan: MakePlan, list_workers: Callable[[], set[int]]
 ) -> None:
     def act(_: object) -> None:
+        # As a worker leaves it that is ended while it writes the sheet, beside the ledger.
+        Path(plan().folder, f".{SHEET}.0123456789ab.tmp").touch()
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

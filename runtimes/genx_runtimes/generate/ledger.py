@@ -99,14 +99,13 @@ def open_ledger(
                 _compare(known.settings, plan.settings, folder)
                 known = msgspec.structs.replace(known, shards=tuple(_keep(plan, known, check)))
             (folder / FOLDER).mkdir(exist_ok=True)
-            sweep(folder)
-            sweep(folder / FOLDER)
+            _sweep_all(folder)
             ledger = Ledger(plan, known or _begin(plan, name))
             ledger.save()
             try:
                 yield ledger
             finally:
-                sweep(folder / FOLDER)
+                _sweep_all(folder)
     except OSError as err:
         raise explain_os_error(err, folder) from err
 
@@ -135,6 +134,11 @@ def _make(folder: Path) -> None:
                 f"{folder} holds {sorted(others)[0]}, and no data set",
                 fix="choose a new folder with -o",
             )
+
+
+def _sweep_all(folder: Path) -> None:
+    sweep(folder)
+    sweep(folder / FOLDER)
 
 
 def _begin(plan: Plan, name: str) -> Dataset:

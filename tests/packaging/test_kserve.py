@@ -47,6 +47,9 @@ def test_the_service(tiny: Bundle, tmp_path: Path) -> None:
         assert re.fullmatch(r"[1-9]\d*Mi", container["resources"][kind]["memory"])
     assert container["securityContext"]["runAsNonRoot"] is True
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    (mount,) = container["volumeMounts"]
+    assert mount["mountPath"] == "/tmp"
+    assert service["spec"]["predictor"]["volumes"] == [{"name": mount["name"], "emptyDir": {}}]
     assert made.command == f"kubectl apply -f {path}"
 
 

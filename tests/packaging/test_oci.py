@@ -120,7 +120,12 @@ def test_pins_of_extras_and_of_what_they_need(monkeypatch: pytest.MonkeyPatch) -
             self.version, self.requires = version, requires
 
     here = {
-        "app": Found("1", 'Web_Kit[Fast]>=2; extra == "serve"', "plain", 'torch; extra == "big"'),
+        "app": Found(
+            "1",
+            'Web_Kit[Fast]>=2; extra == "all" or extra == "serve"',
+            "plain",
+            'torch; extra == "big"',
+        ),
         "web-kit": Found("2.1", 'loop ; extra == "fast"', 'old; python_version < "3"', "app"),
         "plain": Found("3", 'gone; sys_platform == "win32" and extra == "x"'),
         "loop": Found("4"),

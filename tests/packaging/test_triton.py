@@ -215,10 +215,11 @@ def test_a_repository_grows_and_nothing_is_replaced_unasked(tiny: Bundle, tmp_pa
     names = {"tiny.generator", "tiny_vae.decoder", "tiny_vae.encoder"}
     assert {path.name for path in repository.iterdir()} == names
     config = repository / "tiny.generator" / "config.pbtxt"
-    config.write_text("mine")
+    config.write_text(f"{config.read_text()}# mine\n")
+    before = config.read_text()
     with pytest.raises(InputError, match=r"tiny.generator exists already; --force replaces it"):
         write(tiny, repository)
-    assert config.read_text() == "mine"
+    assert config.read_text() == before
     (repository / "tiny.generator" / "2").mkdir()
     write(tiny, repository, force=True)
     check_repository(repository, tiny)
@@ -229,7 +230,8 @@ def test_a_repository_grows_and_nothing_is_replaced_unasked(tiny: Bundle, tmp_pa
 def test_what_is_no_model_is_left_alone(tiny: Bundle, tmp_path: Path) -> None:
     (tmp_path / "tiny.generator").mkdir()
     (tmp_path / "tiny.generator" / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match="exists and is no model of Triton; -o elsewhere"):
+    (tmp_path / "tiny.generator" / "config.pbtxt").write_text('name: "tiny.generator"')
+    with pytest.raises(InputError, match="exists and is not by genx package; -o elsewhere"):
         write(tiny, tmp_path, force=True)
     with pytest.raises(InputError, match=r"thesis.txt is a file"):
         write(tiny, tmp_path / "tiny.generator" / "thesis.txt", force=True)

@@ -18,6 +18,7 @@ from genx_runtimes.writing import check_file, write_whole
 
 _PORT = 8080
 _MODELS = "/mnt/models"
+_SCRATCH = "scratch"  # the rest is read-only
 _LONGEST = 63 - len("-predictor")
 _MIB = 2**20
 # A server of a tiny graph took 90 MB; batches and conversions come on top.
@@ -96,6 +97,7 @@ def _describe_service(
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
+        "volumeMounts": [{"name": _SCRATCH, "mountPath": "/tmp"}],
     }
     return {
         "apiVersion": "serving.kserve.io/v1beta1",
@@ -107,7 +109,13 @@ def _describe_service(
                 "genx/bundle-sha256": bundle.digest,
             },
         },
-        "spec": {"predictor": {"minReplicas": 1, "containers": [container]}},
+        "spec": {
+            "predictor": {
+                "minReplicas": 1,
+                "containers": [container],
+                "volumes": [{"name": _SCRATCH, "emptyDir": {}}],
+            }
+        },
     }
 
 

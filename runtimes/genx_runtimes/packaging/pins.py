@@ -54,8 +54,8 @@ def _list_needed(
         if parsed is None:
             continue
         name, extras, _, marker = parsed.groups(default="")
-        asked = _EXTRA.search(marker)
-        if asked and _normalise(asked[1]) not in wanted:
+        asked = {_normalise(extra) for extra in _EXTRA.findall(marker)}
+        if asked and not asked & wanted:
             continue
         named = frozenset(_normalise(extra) for extra in extras.split(",") if extra.strip())
         others = re.sub(r"\band\b|\bor\b|[()\s]", "", _EXTRA.sub("", marker))

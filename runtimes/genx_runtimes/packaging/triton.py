@@ -23,6 +23,7 @@ from genx_runtimes.writing import check_free, make_folder
 
 CONFIG = "config.pbtxt"
 GRAPH = "1/model.onnx"
+_HEAD = "# genx package: "
 
 
 def write_repository(bundle: Bundle, request: PackageRequest) -> Packaged:
@@ -52,8 +53,12 @@ def _check_place(request: PackageRequest, names: list[str]) -> None:
     for name in names:
         place = request.path / name
         check_free(place, force=request.force, folder=True)
-        if place.exists() and not (place / CONFIG).is_file():
-            raise InputError(f"{place} exists and is no model of Triton", fix="-o elsewhere")
+        if place.exists() and not _is_ours(place / CONFIG):
+            raise InputError(f"{place} exists and is not by genx package", fix="-o elsewhere")
+
+
+def _is_ours(config: Path) -> bool:
+    return config.is_file() and config.read_bytes().startswith(_HEAD.encode())
 
 
 def _make_model(
@@ -99,11 +104,11 @@ def _write_model(
         (folder / FOLDER / tensor.file).write_bytes(tensor.encode())
     (folder / MANIFEST_PATH).write_bytes(bundle.manifest_bytes)
     head = [
-        f"genx package: {component.name} of {bundle.manifest.name}, {variant.name}",
+        f"{component.name} of {bundle.manifest.name}, {variant.name}",
         f"bundle {bundle.digest}; {MANIFEST_PATH} is the bundle's",
         *(() if model.measured is None else (model.measured.explain(),)),
     ]
-    text = "".join(f"# {line}\n" for line in head) + write_config(model, warmups)
+    text = _HEAD + "\n# ".join(head) + "\n" + write_config(model, warmups)
     (folder / CONFIG).write_text(text, encoding="utf-8")
 
 

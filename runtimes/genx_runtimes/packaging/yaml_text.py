@@ -12,14 +12,14 @@ Yaml = str | int | bool | Mapping[str, "Yaml"] | Sequence["Yaml"]
 
 
 def write_yaml(value: Yaml) -> str:
-    """Return a document: a mapping or a list, neither empty."""
+    """Return a document: a mapping or a list, not empty."""
     return "".join(f"{line}\n" for line in _list_lines(value))
 
 
 def _list_lines(value: Yaml) -> Iterator[str]:
     if isinstance(value, Mapping):
         for key, item in value.items():
-            if isinstance(item, (str, int)):
+            if isinstance(item, (str, int)) or not item:
                 yield f"{key}: {json.dumps(item)}"
             else:
                 yield f"{key}:"

@@ -76,6 +76,25 @@ def test_what_is_broken_is_made_again_and_the_rest_is_kept(plan: MakePlan, form:
     assert read_tree(made.folder) == before
 
 
+def test_what_is_broken_does_not_wait_for_what_takes_its_place(plan: MakePlan) -> None:
+    made = plan()
+    generate(made, runner=run_here)
+    made.path(2).write_bytes(b"broken")
+    with open_ledger(made, "tiny") as ledger:
+        assert ledger.list_missing() == [2]
+        assert not made.path(2).exists()
+        assert made.path(3).exists()
+
+
+def test_an_error_of_a_runner_is_not_told_of_the_folder(plan: MakePlan) -> None:
+    def break_off(plan: Plan, indices: Sequence[int], options: RunOptions) -> Outcomes:
+        raise ConnectionResetError("the cluster has gone")
+        yield
+
+    with pytest.raises(ConnectionResetError):
+        generate(plan(), runner=break_off)
+
+
 def test_a_finished_data_set_is_left_as_it_is(plan: MakePlan) -> None:
     generate(plan(), runner=run_here)
     before = read_tree(plan().folder)

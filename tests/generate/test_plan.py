@@ -35,7 +35,7 @@ def test_a_plan_is_json(plan: MakePlan) -> None:
     )
     assert msgspec.json.decode(msgspec.json.encode(made), type=Plan) == made
     assert made.settings.conditions == {"label": 2}
-    assert set(made.settings.versions) == {"numpy", "onnxruntime", "zlib"}
+    assert set(made.settings.versions) == {"genx", "numpy", "onnxruntime", "zlib"}
     assert "pillow" in plan(image=ImageSettings(encoding="jpeg")).settings.versions
     assert "pyarrow" in plan(format="parquet").settings.versions
 

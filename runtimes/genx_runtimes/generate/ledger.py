@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -16,8 +16,7 @@ from genx_runtimes.generate.lock import LOCK, lock_folder
 from genx_runtimes.generate.plan import FOLDER, Plan, Settings
 from genx_runtimes.generate.publishing import measure, publish, sweep
 from genx_runtimes.generate.record import Dataset, Failure, Shard, Skipped
-from genx_runtimes.version import __version__
-from genx_runtimes.writing import explain_os_error
+from genx_runtimes.writing import explain_os_error, remove
 
 LEDGER = "dataset.json"
 
@@ -91,23 +90,25 @@ def open_ledger(
         OutputError: it cannot be written.
     """
     folder = Path(plan.folder)
-    try:
-        _make(folder)
-        with lock_folder(folder):
+    with ExitStack() as held:
+        with _explaining(folder):
+            _make(folder)
+            held.enter_context(lock_folder(folder))
             known = _read(folder)
             if known is not None:
                 _compare(known.settings, plan.settings, folder)
                 known = msgspec.structs.replace(known, shards=tuple(_keep(plan, known, check)))
             (folder / FOLDER).mkdir(exist_ok=True)
             _sweep_all(folder)
-            ledger = Ledger(plan, known or _begin(plan, name))
+            ledger = Ledger(plan, known or Dataset(name=name, settings=plan.settings))
             ledger.save()
-            try:
-                yield ledger
-            finally:
+            for index in ledger.list_missing():  # what is broken, or was made and not noted
+                remove(plan.path(index))
+        try:
+            yield ledger
+        finally:
+            with _explaining(folder):
                 _sweep_all(folder)
-    except OSError as err:
-        raise explain_os_error(err, folder) from err
 
 
 def read_dataset(folder: str | os.PathLike[str]) -> Dataset:
@@ -136,13 +137,17 @@ def _make(folder: Path) -> None:
             )
 
 
+@contextmanager
+def _explaining(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as err:
+        raise explain_os_error(err, folder) from err
+
+
 def _sweep_all(folder: Path) -> None:
     sweep(folder)
     sweep(folder / FOLDER)
-
-
-def _begin(plan: Plan, name: str) -> Dataset:
-    return Dataset(name=name, complete=False, settings=plan.settings, made_by={"genx": __version__})
 
 
 def _read(folder: Path) -> Dataset | None:

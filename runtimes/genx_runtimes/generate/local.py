@@ -31,7 +31,10 @@ def run_local(plan: Plan, indices: Sequence[int], options: RunOptions) -> Outcom
     with selectors.DefaultSelector() as selector:
 
         def start() -> None:
-            worker = _Worker(plan)
+            try:
+                worker = _Worker(plan)
+            except OSError as err:
+                raise BackendError(f"no process can be started: {err.strerror or err}") from err
             busy.add(worker)
             worker.ask(waiting.popleft())
             selector.register(worker.answers, selectors.EVENT_READ, worker)

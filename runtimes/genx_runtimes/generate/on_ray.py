@@ -59,7 +59,7 @@ def run_on_ray(plan: Plan, indices: Sequence[int], options: RunOptions) -> Outco
                     _check_place(plan, outcome)
                     waiting.discard(outcome.index)
                     yield outcome
-        except ray.exceptions.RayError as err:
+        except (ray.exceptions.RayError, ConnectionError) as err:
             raise _explain(err) from err
         for index in sorted(waiting):
             lost = BackendError(f"the Ray worker that made shard {index} died")
@@ -130,7 +130,7 @@ class ShardActor:
         return {"outcome": msgspec.json.encode(self._place(outcome))}
 
     def _open(self) -> ShardMaker:
-        if self._version != __version__:
+        if self._version != __version__:  # whose plan may be another, too
             raise BackendUnavailableError(
                 f"genx is {__version__} where shards are made, {self._version} where they are "
                 f"asked for",
@@ -166,7 +166,7 @@ def _name_node() -> str:
     return str(ray.util.get_node_ip_address())
 
 
-def _explain(err: ray.exceptions.RayError) -> GenxError:
+def _explain(err: Exception) -> GenxError:
     """Return the error of a pool that could not go on."""
     text = " ".join(str(err).split())
     if "ModuleNotFoundError" in text or "No module named" in text:

@@ -6,13 +6,12 @@ import hashlib
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from genx_runtimes.writing import explain_os_error
+from genx_runtimes.writing import explain_os_error, remove
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 
@@ -67,14 +66,6 @@ def measure(path: Path) -> Measured:
     lines = [f"{name} {size} {sha256}\n" for name, (size, sha256) in sorted(each.items())]
     total = sum(measured.bytes for measured in each.values())
     return Measured(total, hashlib.sha256("".join(lines).encode()).hexdigest())
-
-
-def remove(path: Path) -> None:
-    """Remove a file, or a folder with all in it; nothing need be there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> None:

@@ -80,7 +80,6 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
         name: of the bundle.
         complete: whether all shards are there.
         settings: what determines the bytes.
-        made_by: the genx that began it.
         shards: that are finished, by index.
         failed: that were given up in the last run, by index.
     """
@@ -88,8 +87,7 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     format: Literal["genx-dataset"] = "genx-dataset"
     format_version: Literal[1] = 1
     name: str
-    complete: bool
+    complete: bool = False
     settings: Settings
-    made_by: dict[str, str]
     shards: tuple[Shard, ...] = ()
     failed: tuple[Skipped, ...] = ()

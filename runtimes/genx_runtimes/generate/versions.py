@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genx_runtimes.backends import find_backend
+from genx_runtimes.version import __version__
 
 if TYPE_CHECKING:
     from genx_runtimes.generate.formats import Format
@@ -29,7 +30,7 @@ def find_versions(backend: str, form: Format, image: ImageSettings | None) -> di
     """
     engine = find_backend(backend)
     engine.require()
-    versions = {"numpy": np.__version__}
+    versions = {"genx": __version__, "numpy": np.__version__}
     for package in (engine.requires, form.requires):
         if package:
             versions[package] = _find(package)

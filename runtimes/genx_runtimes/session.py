@@ -149,6 +149,41 @@ class Closing:
         self.close()
 
 
+class WrappedSession(Closing):
+    """A session in front of another one; what is to be added to each run goes into `run`.
+
+    Args:
+        session: that runs.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The graph's inputs."""
+        return self._session.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The graph's outputs."""
+        return self._session.outputs
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the graph once, see `Session.run`."""
+        return self._session.run(feeds)
+
+    def close(self) -> None:
+        """Free what the engine holds."""
+        self._session.close()
+
+    def __getattr__(self, name: str) -> object:
+        """Return what only some engines have, such as their bounds; none runs but through `run`."""
+        if name == "run_batches":
+            raise AttributeError(name)
+        return getattr(self._session, name)
+
+
 def run_batches(
     session: Session, batches: Iterable[Mapping[str, Array]]
 ) -> Iterator[dict[str, Array]]:

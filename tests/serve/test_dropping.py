@@ -16,7 +16,8 @@ from genx_runtimes import open_bundle
 from genx_runtimes.errors import InputError
 from genx_runtimes.samplers.loop import SamplingOptions
 from genx_runtimes.serve.instance import Instance
-from genx_runtimes.serve.interruption import DroppedError
+from genx_runtimes.serve.interruption import DroppedError, InterruptibleSession
+from genx_runtimes.session import run_batches
 
 LOOPS = {
     "recurrent": SamplingOptions(),
@@ -74,6 +75,27 @@ def test_a_pass_that_nobody_waits_for_does_not_begin(bundles: dict[str, Path]) -
             work = instance.submit(instance.make, [drawn], SamplingOptions(), wanted=lambda: False)
             work.result(30)
         assert runs == []
+
+
+def test_an_engine_that_feeds_ahead_is_asked_for_one_batch_at_a_time() -> None:
+    class Engine:
+        def run(self, feeds: Any) -> Any:
+            return feeds
+
+        def run_batches(self, batches: Any) -> Any:
+            pytest.fail("it does not ask between two batches")
+
+    def check() -> None:
+        asked.append(1)
+        if len(asked) == 2:
+            raise DroppedError("nobody waits")
+
+    asked: list[int] = []
+    engine: Any = Engine()
+    made = run_batches(InterruptibleSession(engine, check), [{"z": np.zeros(1)}] * 3)
+    next(made)
+    with pytest.raises(DroppedError):
+        next(made)
 
 
 def encode_picture(height: int, width: int) -> bytes:

@@ -186,7 +186,12 @@ def test_a_request_that_is_cancelled_is_not_late() -> None:
 
 @pytest.mark.parametrize(
     ("encoding", "compress"),
-    [("gzip", gzip.compress), ("deflate", zlib.compress), ("identity", bytes)],
+    [
+        ("gzip", gzip.compress),
+        ("GZip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("identity", bytes),
+    ],
 )
 def test_compressed_bodies(encoding: str, compress: Callable[[bytes], bytes]) -> None:
     text = b"many words, " * 2000

@@ -195,6 +195,7 @@ def test_bad_requests(client: openai.OpenAI, arguments: dict[str, object], says:
         ({"prompt": ["a", "b"]}, "2 prompts"),
         ({"prompt": "a", "logprobs": 2}, "logprobs is not supported"),
         ({"prompt": "a", "max_tokens": 99}, "looks back on 12"),
+        ({"prompt": "a", "stream_options": {"include_usage": True}}, "give stream, or leave"),
         ({"prompt": "a", "n": 17, "stream": True}, "a stream makes 16 at most"),
     ],
 )

@@ -173,6 +173,27 @@ def test_a_file_that_cannot_be_read_for_a_moment_is_tried_again(
     run(test, monkeypatch, "tiny")
 
 
+def test_what_is_unloaded_while_its_file_is_looked_at_stays_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def test(repository: Repository, loads: Loads) -> None:
+        await repository.get("tiny")
+        repository.entries["tiny"].rejected = "another digest"  # its file looks changed
+        unloading = asyncio.create_task(repository.unload("tiny"))
+        await repository._loading.acquire()  # whoever looks at the file now comes second
+        watching = asyncio.create_task(repository.watch())
+        while len(repository._loading._waiters or ()) < 2:
+            await asyncio.sleep(0.01)
+        repository._loading.release()
+        await unloading
+        await asyncio.sleep(0.05)
+        watching.cancel()
+        assert loads.began == ["tiny"]
+        assert list_loaded(repository) == set()
+
+    run(test, monkeypatch, "tiny")
+
+
 def test_the_end_drops_work_and_does_not_wait_for_ever(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from genx_runtimes.manifest import TensorSpec
 from genx_runtimes.sampler import Sampler
-from genx_runtimes.session import Array, Closing, Session
+from genx_runtimes.session import Array, Session, WrappedSession
 
 
 class Calls(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +28,7 @@ class Calls(msgspec.Struct, frozen=True, kw_only=True):
     ms: float
 
 
-class MeteredSession(Closing):
+class MeteredSession(WrappedSession):
     """A session that counts its calls and their samples, and adds up their time.
 
     Args:
@@ -38,34 +37,20 @@ class MeteredSession(Closing):
     """
 
     def __init__(self, session: Session, clock: Callable[[], int] = time.perf_counter_ns) -> None:
-        self._session = session
+        super().__init__(session)
         self._clock = clock
         self.calls = 0
         self.samples = 0
         self.spent_ns = 0
 
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """The graph's inputs."""
-        return self._session.inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """The graph's outputs."""
-        return self._session.outputs
-
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the graph once, see `Session.run`."""
         start = self._clock()
-        results = self._session.run(feeds)
+        results = super().run(feeds)
         self.spent_ns += self._clock() - start
         self.calls += 1
         self.samples += len(next(iter(results.values())))
         return results
-
-    def close(self) -> None:
-        """Free what the engine holds."""
-        self._session.close()
 
 
 def meter(sampler: Sampler) -> tuple[Sampler, dict[str, MeteredSession]]:

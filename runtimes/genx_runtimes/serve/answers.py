@@ -60,7 +60,7 @@ def endpoint(handler: Endpoint) -> Endpoint:
     async def handle(request: Request) -> Response:
         try:
             return await handler(request)
-        except (asyncio.CancelledError, ClientDisconnect):
+        except ClientDisconnect:
             raise
         except Exception as err:
             return answer_error(request.url.path, err)

@@ -5,7 +5,6 @@ Source: OpenAI API reference, "Completions" (legacy).
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack
@@ -103,7 +102,7 @@ def make_routes(repository: Repository) -> list[Route]:
             work = wire.sample(model, wanted, seed, limits, deadline=deadline)
             batch = await while_connected(request, work)
             told["seed"] = seed
-            return await asyncio.to_thread(_answer, batch, prompt, shown, told)
+            return await wire.elsewhere(batch.output.size, _answer, batch, prompt, shown, told)
 
     return [Route("/v1/completions", endpoint(complete), methods=["POST"], name="completions")]
 
@@ -114,6 +113,8 @@ def _check(asked: CompletionRequest) -> str:
         raise InputError(
             "stop is not supported: the model's own stop tokens end a text", fix="leave it out"
         )
+    if asked.stream_options is not None and not asked.stream:
+        raise InputError("stream_options says how to stream", fix="give stream, or leave it out")
     refuse_given(
         {
             "best_of": asked.best_of not in (None, 1, asked.n),
@@ -168,7 +169,7 @@ async def _stream(
             yield event({**told, "choices": [_choice(i, shown, None) for i in range(wanted.n)]})
         async for last in steps:
             new = replace(last, output=last.output[:, seen:])
-            texts = await wire.elsewhere(new, new.texts)
+            texts = await wire.elsewhere(new.output.size, new.texts)
             for index, text in enumerate(texts):
                 added = text if seen else text[len(prompt) :]
                 if added:
@@ -178,7 +179,7 @@ async def _stream(
         ends = [_choice(index, "", _finish(last, index)) for index in range(wanted.n)]
         yield event({**told, "choices": ends})
         if counts:
-            usage = await asyncio.to_thread(_count, last, prompt)
+            usage = await wire.elsewhere(last.output.size, _count, last, prompt)
             yield event({**told, "choices": [], "usage": usage})
         yield event("[DONE]")
     except Exception as err:

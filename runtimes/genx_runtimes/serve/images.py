@@ -87,7 +87,8 @@ def make_routes(repository: Repository) -> list[Route]:
             told = {"created": int(time.time()), "seed": seed, "size": size, "output_format": "png"}
             if not asked.stream:
                 work = wire.sample(model, wanted, seed, limits, deadline=deadline)
-                items = await wire.to_items(await while_connected(request, work))
+                batch = await while_connected(request, work)
+                items = await wire.elsewhere(batch.output.size, wire.list_items, batch)
                 return answer_json({**told, "data": [{"b64_json": text} for text in items]})
             if wanted.n != 1:
                 raise InputError(f"n is {wanted.n}, a stream makes one image")
@@ -143,10 +144,10 @@ async def _stream(
             done += 1
             if sent < partials and done < total and done * (partials + 1) // total > sent:
                 partial = {**told, "partial_image_index": sent}
-                yield await wire.elsewhere(last, _tell, "partial_image", last, partial)
+                yield await wire.elsewhere(last.output.size, _tell, "partial_image", last, partial)
                 sent += 1
         assert last is not None
-        yield await wire.elsewhere(last, _tell, "completed", last, told)
+        yield await wire.elsewhere(last.output.size, _tell, "completed", last, told)
     except Exception as err:
         yield event_of_error(_PATH, err, "error")
 

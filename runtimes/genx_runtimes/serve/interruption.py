@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from genx_runtimes.errors import GenxError
-from genx_runtimes.manifest import TensorSpec
-from genx_runtimes.session import Array, Closing, Session
+from genx_runtimes.session import Array, Session, WrappedSession
 
 
 class DroppedError(GenxError):
     """Nobody waits for this work any more; it is told to no client."""
 
 
-class InterruptibleSession(Closing):
+class InterruptibleSession(WrappedSession):
     """A session that asks before each run whether to go on: every loop calls it at every step.
 
     Args:
@@ -22,27 +21,10 @@ class InterruptibleSession(Closing):
     """
 
     def __init__(self, session: Session, check: Callable[[], None]) -> None:
-        self._session, self._check = session, check
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """The graph's inputs."""
-        return self._session.inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """The graph's outputs."""
-        return self._session.outputs
+        super().__init__(session)
+        self._check = check
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the graph once, if it is still wanted; see `Session.run`."""
         self._check()
-        return self._session.run(feeds)
-
-    def close(self) -> None:
-        """Free what the engine holds."""
-        self._session.close()
-
-    def __getattr__(self, name: str) -> object:
-        """Return what only some engines have, such as their bounds."""
-        return getattr(self._session, name)
+        return super().run(feeds)

@@ -70,7 +70,7 @@ class Metrics:
         )
         self.model_bytes = Gauge(
             "genx_model_memory_bytes",
-            "What loading a model took.",
+            "What a loaded model holds.",
             ["model"],
             registry=self.registry,
         )

@@ -103,7 +103,7 @@ class Guard:
                 ended = not message.get("more_body", False)
             await send(message)
 
-        body = BodyReader(receive, self._limits, headers.get(_ENCODING, b""))
+        body = BodyReader(receive, self._limits, headers.get(_ENCODING, b"").lower())
         self._in_progress += 1
         self._metrics.in_progress.inc()
         try:
@@ -159,7 +159,7 @@ class Guard:
         size = sum(map(len, chain.from_iterable(fields))) + _PER_HEADER * len(fields)
         if size + len(scope["raw_path"]) + len(scope["query_string"]) > self._limits.head_bytes:
             raise LongHeadError(f"the head has more than {self._limits.head_bytes} bytes")
-        encoding = headers.get(_ENCODING, b"")
+        encoding = headers.get(_ENCODING, b"").lower()  # RFC 9110, 8.4.1: case-insensitive
         if encoding not in PLAIN and encoding not in COMPRESSED:
             raise UnsupportedError(
                 f"Content-Encoding is {encoding[:_SHOWN].decode('latin-1')!r}",

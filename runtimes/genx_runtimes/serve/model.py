@@ -145,12 +145,13 @@ class ServedModel:
     ) -> dict[str, Array]:
         """Run one graph; see `Instance.run` and `Batcher.run`."""
         before = self.held_bytes
-        outputs = await self._batcher.run(
-            lambda instance: instance.run(component, feeds), deadline=deadline
-        )
-        if self.held_bytes != before:
-            self.grown()
-        return outputs
+        try:
+            return await self._batcher.run(
+                lambda instance: instance.run(component, feeds), deadline=deadline
+            )
+        finally:
+            if self.held_bytes != before:
+                self.grown()
 
     async def translate(self, data: bytes, *, seed: int, max_pixels: int, deadline: float) -> bytes:
         """Return a picture's translation as a PNG; see `Instance.translate` and `Batcher.run`."""

@@ -7,7 +7,6 @@ Source: kserve/open-inference-protocol, `inference_rest.md`.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ from starlette.routing import Route
 
 from genx_runtimes.errors import BackendError, InputError
 from genx_runtimes.manifest import CategoricalPrior
+from genx_runtimes.sampler import Batch
 from genx_runtimes.samplers.loop import Draw, join_draws
 from genx_runtimes.serve import wire
 from genx_runtimes.serve.answers import answer_json, endpoint, while_connected
@@ -32,8 +32,6 @@ from genx_runtimes.session import Array
 from genx_runtimes.version import __version__
 
 _EXTENSIONS = ("binary_tensor_data", "model_repository")
-# A request of more bytes is parsed in another thread.
-_LARGE = 65536
 _SETTINGS = frozenset(wire.SETTINGS)
 _Default = TypeVar("_Default", int, None)
 _ENCODING = "inference-header-content-length"
@@ -69,10 +67,7 @@ def make_routes(repository: Repository) -> list[Route]:
         name, component = _split(repository, request)
         body = await request.body()
         length = request.headers.get(_ENCODING)
-        if len(body) > _LARGE:
-            asked, inputs = await asyncio.to_thread(read_request, body, length)
-        else:
-            asked, inputs = read_request(body, length)
+        asked, inputs = await wire.elsewhere(len(body), read_request, body, length)
         limits = find_limits(asked, repository.settings.limits)
         deadline = wire.find_deadline(limits)
         model = await repository.get(name, deadline=deadline)
@@ -90,7 +85,9 @@ def make_routes(repository: Repository) -> list[Route]:
             else:
                 work = _run(model, component, inputs, deadline)
             outputs = await while_connected(request, work)
-        return _answer(request.path_params["model"], asked, told, outputs)
+        values = sum(array.size for array in outputs.values())
+        full = request.path_params["model"]
+        return await wire.elsewhere(values, _answer, full, asked, told, outputs)
 
     model = "/v2/models/{model}"
     versioned = f"{model}/versions/{{version}}"
@@ -197,7 +194,19 @@ async def _sample(
             )
         return join_draws(draws)
 
-    batch = await wire.make(model, draw, asked, limits, deadline=deadline, conditioned=bool(fixed))
+    batch = await wire.make(
+        model,
+        draw,
+        asked,
+        limits,
+        deadline=deadline,
+        conditioned=bool(fixed),
+        draws=n if each else 1,
+    )
+    return await wire.elsewhere(batch.output.size, _list_tensors, batch)
+
+
+def _list_tensors(batch: Batch) -> dict[str, Array]:
     if batch.spec.kind == "text":
         return {batch.spec.name: np.asarray(batch.texts(), dtype=np.str_)}
     found = {batch.spec.name: batch.output}

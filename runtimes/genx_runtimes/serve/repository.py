@@ -175,7 +175,13 @@ class Repository:
                 told.pop(name, None)
                 if found.digest != (entry.rejected or entry.bundle.digest):
                     with suppress(Exception):  # logged
-                        await self.load(name)
+                        await self._reload(name, entry)
+
+    async def _reload(self, name: str, entry: Entry) -> None:
+        """Load what has changed, unless it was unloaded by request while it was looked at."""
+        async with self._loading:
+            if entry.wanted:
+                await self._load(name, entry)
 
     async def close(self) -> None:
         """Drop what is under way and free all models; what does not end soon is left to itself."""

@@ -62,7 +62,7 @@ def make_routes(repository: Repository) -> list[Route]:
             work = wire.sample(model, asked, seed, limits, deadline=deadline)
             batch = await while_connected(request, work)
             return await wire.elsewhere(
-                batch, _answer, batch, form, model.manifest.name, seed, asked.start
+                batch.output.size, _answer, batch, form, model.manifest.name, seed, asked.start
             )
 
     async def translate(request: Request) -> Response:
@@ -134,7 +134,7 @@ async def _stream(steps: Watch, seed: int) -> AsyncGenerator[bytes]:
     try:
         async for batch in steps:
             step += 1
-            yield await wire.elsewhere(batch, _tell, batch, step, seed)
+            yield await wire.elsewhere(batch.output.size, _tell, batch, step, seed)
         yield event({"steps": step, "seed": seed}, "done")
     except Exception as err:
         yield event_of_error("/v1/sample", err, "error")

@@ -59,7 +59,7 @@ def make_routes(repository: Repository) -> list[Route]:
             wanted = SampleRequest(conditions=conditions)
             work = wire.sample(model, wanted, seed, limits, deadline=deadline)
             batch = await while_connected(request, work)
-            data = await wire.elsewhere(batch, _encode, batch)
+            data = await wire.elsewhere(batch.output.size, _encode, batch)
             return Response(data, media_type="audio/wav", headers={"x-genx-seed": str(seed)})
 
     return [Route("/v1/audio/speech", endpoint(speak), methods=["POST"], name="audio_speech")]

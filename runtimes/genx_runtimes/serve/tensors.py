@@ -6,8 +6,9 @@ little-endian values in row-major order, BYTES as a 32-bit length before each el
 
 from __future__ import annotations
 
+import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -154,10 +155,10 @@ def _from_json(tensor: InputTensor) -> Array:
 def _from_bytes(tensor: InputTensor, raw: memoryview) -> Array:
     if tensor.datatype != "BYTES":
         dtype = _find_dtype(tensor)
-        if len(raw) != dtype.itemsize * _count(tensor.shape):
+        if len(raw) != dtype.itemsize * math.prod(tensor.shape):
             raise InputError(
                 f"input {tensor.name!r} has {len(raw)} bytes, {tensor.datatype} of shape "
-                f"{list(tensor.shape)} has {dtype.itemsize * _count(tensor.shape)}"
+                f"{list(tensor.shape)} has {dtype.itemsize * math.prod(tensor.shape)}"
             )
         return np.frombuffer(raw, dtype=dtype).reshape(tensor.shape).copy()
     items: list[str] = []
@@ -198,19 +199,12 @@ def _find_dtype(tensor: InputTensor) -> np.dtype[Any]:
 
 
 def _shape(tensor: InputTensor, flat: Array) -> Array:
-    if flat.size != _count(tensor.shape):
+    if flat.size != math.prod(tensor.shape):
         raise InputError(
             f"input {tensor.name!r} has {flat.size} values, its shape {list(tensor.shape)} asks "
-            f"for {_count(tensor.shape)}"
+            f"for {math.prod(tensor.shape)}"
         )
     return flat.reshape(tensor.shape)
-
-
-def _count(shape: Iterable[int]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
 
 
 def _flatten(tensor: InputTensor) -> list[Any]:

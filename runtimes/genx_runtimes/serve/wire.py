@@ -24,7 +24,8 @@ from genx_runtimes.serve.watch import Watch
 _Found = TypeVar("_Found")
 _Request = TypeVar("_Request")
 Conditions = dict[str, int | float | str | list[float]]
-_MANY = 16384
+# What takes longer than these is not done on the event loop.
+_MANY, _MANY_DRAWS = 16384, 8
 
 
 class SampleRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,8 +113,12 @@ def convert(fields: dict[str, object]) -> SampleRequest:
         raise InputError(f"a parameter is not what is expected: {err}") from err
 
 
-def check_limits(model: ServedModel, request: SampleRequest, limits: Limits) -> None:
-    """Raise InputError where a request asks for more than it may; nothing is drawn before."""
+def check_limits(model: ServedModel, request: SampleRequest, limits: Limits) -> int:
+    """Return how many values a request takes; nothing is drawn before this.
+
+    Raises:
+        InputError: it asks for more than it may.
+    """
     if request.n < 1:
         raise InputError(f"n is {request.n}, expected 1 or more")
     for name, value, most in (  # what is below 1 is refused by the loop itself
@@ -130,6 +135,7 @@ def check_limits(model: ServedModel, request: SampleRequest, limits: Limits) -> 
             f"these samples hold {values} values, this server allows {limits.values}",
             fix="ask for fewer or shorter ones, or start it with more: --limit values=N",
         )
+    return values + len(request.prompt or "")
 
 
 def choose_seed(seed: int | None) -> int:
@@ -185,6 +191,7 @@ async def make(
     *,
     deadline: float,
     conditioned: bool,
+    draws: int = 1,
 ) -> Batch:
     """Make samples, joined with others.
 
@@ -195,13 +202,13 @@ async def make(
         limits: of the request.
         deadline: see `find_deadline`.
         conditioned: whether the client fixed some of the inputs.
+        draws: that `drawing` joins.
 
     Raises:
         InputError: it asks for more than it may, the inputs cannot be drawn, or conditions, where
             there are any, drive the model to NaN or infinity.
     """
-    check_limits(model, request, limits)
-    few = model.count_values(request.n, request.length) <= _MANY
+    few = check_limits(model, request, limits) <= _MANY and draws <= _MANY_DRAWS
     try:
         return await model.sample(drawing, request.n, request.options, deadline=deadline, few=few)
     except NonFiniteError as err:
@@ -230,20 +237,15 @@ def find_deadline(limits: Limits) -> float:
     return asyncio.get_running_loop().time() + limits.seconds
 
 
-async def to_items(batch: Batch) -> list[Any]:
-    """Return each sample as JSON can hold it: PNG or WAV in base64, a text, or nested numbers."""
-    return await elsewhere(batch, list_items, batch)
-
-
-async def elsewhere(batch: Batch, work: Callable[..., _Found], *args: object) -> _Found:
-    """Return what `work` does with a batch; in another thread if that would hold others up."""
-    if batch.output.size > _MANY:
+async def elsewhere(values: int, work: Callable[..., _Found], *args: object) -> _Found:
+    """Return what `work` does with so many values; in another thread if others would wait."""
+    if values > _MANY:
         return await asyncio.to_thread(work, *args)
     return work(*args)
 
 
 def list_items(batch: Batch) -> list[Any]:
-    """Return what `to_items` does, in this thread."""
+    """Return each sample as JSON can hold it: PNG or WAV in base64, a text, or nested numbers."""
     if batch.spec.kind == "image":
         return [to_base64(encode_png(image)) for image in batch.images()]
     if batch.spec.kind == "audio":

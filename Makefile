@@ -3,7 +3,8 @@
 
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c "" 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Python compiles what it imports: that is a small part of what is installed.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 THIN := 3.10 3.12 3.13
 SAMPLES := classifier gan dgan dcgan vae infogan deep_infogan crgan vae_gan pixelcnn char_transformer translator \
 	super_resolution diffusion stylegan_like

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
 import subprocess
@@ -16,7 +15,6 @@ import pytest
 from typer.testing import CliRunner
 
 from genx_cli.app import app
-from genx_runtimes.bench import tally
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
@@ -120,14 +118,6 @@ Run = Callable[..., Done]
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing that was measured before, or is now, stay in the user's cache."""
     monkeypatch.setenv("GENX_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _ceilings_once() -> Iterator[None]:
-    """Measure what the machine can do once for all tests, in processes as ever."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tally, "ask_ceilings", functools.cache(tally.ask_ceilings))
-        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

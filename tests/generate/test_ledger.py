@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from genx_runtimes.generate import (
     generate,
     make_plan,
 )
+from genx_runtimes.generate import ledger as ledger_module
 from genx_runtimes.generate.ledger import open_ledger, read_dataset
 from genx_runtimes.generate.publishing import measure
 from genx_runtimes.generate.runners import Outcomes
@@ -84,6 +86,32 @@ def test_what_is_broken_does_not_wait_for_what_takes_its_place(plan: MakePlan) -
         assert ledger.list_missing() == [2]
         assert not made.path(2).exists()
         assert made.path(3).exists()
+
+
+def test_what_cannot_be_read_is_not_taken_for_broken(
+    plan: MakePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plan()
+    generate(made, runner=run_here)
+    before = read_tree(made.folder)
+
+    def fail(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(ledger_module, "measure", fail)
+    with pytest.raises(OutputError, match=r"cannot read .*: Input/output error; remove it"):
+        generate(made, runner=run_here)
+    assert read_tree(made.folder) == before
+
+
+def test_what_ends_a_run_is_told_although_nothing_can_be_swept(plan: MakePlan) -> None:
+    def take_away(plan: Plan, indices: Sequence[int], options: RunOptions) -> Outcomes:
+        shutil.rmtree(plan.folder)
+        raise KeyboardInterrupt
+        yield
+
+    with pytest.raises(KeyboardInterrupt):
+        generate(plan(), runner=take_away)
 
 
 def test_an_error_of_a_runner_is_not_told_of_the_folder(plan: MakePlan) -> None:

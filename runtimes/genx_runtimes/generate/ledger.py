@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
 from genx_runtimes.cpu import count_usable_cores
-from genx_runtimes.errors import InputError
+from genx_runtimes.errors import InputError, OutputError
 from genx_runtimes.generate.lock import LOCK, lock_folder
 from genx_runtimes.generate.plan import FOLDER, Plan, Settings
 from genx_runtimes.generate.publishing import measure, publish, sweep
@@ -91,7 +91,7 @@ def open_ledger(
     """
     folder = Path(plan.folder)
     with ExitStack() as held:
-        with _explaining(folder):
+        try:
             _make(folder)
             held.enter_context(lock_folder(folder))
             known = _read(folder)
@@ -102,12 +102,14 @@ def open_ledger(
             _sweep_all(folder)
             ledger = Ledger(plan, known or Dataset(name=name, settings=plan.settings))
             ledger.save()
-            for index in ledger.list_missing():  # what is broken, or was made and not noted
+            for index in ledger.list_missing() if known else ():  # broken, or made and not noted
                 remove(plan.path(index))
+        except OSError as err:
+            raise explain_os_error(err, folder) from err
         try:
             yield ledger
         finally:
-            with _explaining(folder):
+            with suppress(OSError):  # the next run sweeps, too
                 _sweep_all(folder)
 
 
@@ -135,14 +137,6 @@ def _make(folder: Path) -> None:
                 f"{folder} holds {sorted(others)[0]}, and no data set",
                 fix="choose a new folder with -o",
             )
-
-
-@contextmanager
-def _explaining(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as err:
-        raise explain_os_error(err, folder) from err
 
 
 def _sweep_all(folder: Path) -> None:
@@ -192,8 +186,12 @@ def _keep(plan: Plan, known: Dataset, check: Callable[[int, int], None]) -> Iter
         path = plan.path(shard.index)
         try:
             return tuple(measure(path)) == (shard.bytes, shard.sha256)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError as err:
+            raise OutputError(
+                f"cannot read {path}: {err.strerror or err}", fix="remove it to have it made again"
+            ) from err
 
     with ThreadPoolExecutor(count_usable_cores()) as pool:
         checked = pool.map(is_whole, known.shards)

@@ -51,15 +51,15 @@ def run_on_ray(plan: Plan, indices: Sequence[int], options: RunOptions) -> Outco
     needs = choose_resources(plan)
     waiting = set(indices)
     with join_cluster(options, needs), quieten():
-        places = count_places(needs, options)
-        workers = min(options.workers or places, len(indices))
         try:
+            places = count_places(needs, options)
+            workers = min(options.workers or places, len(indices))
             with closing(_make(plan, indices, workers, needs)) as outcomes:
                 for outcome in outcomes:
                     _check_place(plan, outcome)
                     waiting.discard(outcome.index)
                     yield outcome
-        except (ray.exceptions.RayError, ConnectionError) as err:
+        except (ray.exceptions.RayError, ConnectionError, TimeoutError) as err:
             raise _explain(err) from err
         for index in sorted(waiting):
             lost = BackendError(f"the Ray worker that made shard {index} died")

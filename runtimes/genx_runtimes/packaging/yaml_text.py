@@ -12,22 +12,26 @@ Yaml = str | int | bool | Mapping[str, "Yaml"] | Sequence["Yaml"]
 
 
 def write_yaml(value: Yaml) -> str:
-    """Return a document: a mapping or a list, not empty."""
+    """Return a document."""
     return "".join(f"{line}\n" for line in _list_lines(value))
 
 
 def _list_lines(value: Yaml) -> Iterator[str]:
-    if isinstance(value, Mapping):
+    if _is_short(value):
+        yield json.dumps(value)
+    elif isinstance(value, Mapping):
         for key, item in value.items():
-            if isinstance(item, (str, int)) or not item:
+            if _is_short(item):
                 yield f"{key}: {json.dumps(item)}"
             else:
                 yield f"{key}:"
                 yield from (f"  {line}" for line in _list_lines(item))
-    elif isinstance(value, Sequence) and not isinstance(value, str):
+    elif isinstance(value, Sequence):
         for item in value:
             first, *rest = _list_lines(item)
             yield f"- {first}"
             yield from (f"  {line}" for line in rest)
-    else:
-        yield json.dumps(value)
+
+
+def _is_short(value: Yaml) -> bool:
+    return isinstance(value, (str, int)) or not value

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from genx_runtimes.errors import GenxError
-from genx_runtimes.session import Array, Session, WrappedSession
+from genx_runtimes.session import Array, Session, WrappedSession, run_batches
 
 
 class DroppedError(GenxError):
@@ -26,5 +26,12 @@ class InterruptibleSession(WrappedSession):
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Run the graph once, if it is still wanted; see `Session.run`."""
+        return super().run(self._pass(feeds))
+
+    def run_batches(self, batches: Iterable[Mapping[str, Array]]) -> Iterator[dict[str, Array]]:
+        """Run it on one batch after another, as long as they are wanted; see `run_batches`."""
+        return run_batches(self._session, map(self._pass, batches))
+
+    def _pass(self, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
         self._check()
-        return super().run(feeds)
+        return feeds

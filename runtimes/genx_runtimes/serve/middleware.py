@@ -103,13 +103,14 @@ class Guard:
                 ended = not message.get("more_body", False)
             await send(message)
 
-        body = BodyReader(receive, self._limits, headers.get(_ENCODING, b"").lower())
+        encoding = headers.get(_ENCODING, b"").lower()  # RFC 9110, 8.4.1: case-insensitive
+        body = BodyReader(receive, self._limits, encoding)
         self._in_progress += 1
         self._metrics.in_progress.inc()
         try:
             try:
                 self._check_sender(scope["path"], headers)
-                self._check_size(scope, headers)
+                self._check_size(scope, headers, encoding)
             except RefusalError as refusal:
                 await answer_error(scope["path"], refusal)(scope, receive, send_marked)
             else:
@@ -154,12 +155,11 @@ class Guard:
         if self._in_progress > self._limits.in_progress and path not in OPEN_PATHS:
             raise BusyError(f"{self._limits.in_progress} requests are in progress", retry_after_s=1)
 
-    def _check_size(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+    def _check_size(self, scope: Scope, headers: dict[bytes, bytes], encoding: bytes) -> None:
         fields = scope["headers"]
         size = sum(map(len, chain.from_iterable(fields))) + _PER_HEADER * len(fields)
         if size + len(scope["raw_path"]) + len(scope["query_string"]) > self._limits.head_bytes:
             raise LongHeadError(f"the head has more than {self._limits.head_bytes} bytes")
-        encoding = headers.get(_ENCODING, b"").lower()  # RFC 9110, 8.4.1: case-insensitive
         if encoding not in PLAIN and encoding not in COMPRESSED:
             raise UnsupportedError(
                 f"Content-Encoding is {encoding[:_SHOWN].decode('latin-1')!r}",

@@ -144,14 +144,17 @@ class ServedModel:
         self, component: str, feeds: Mapping[str, Array], *, deadline: float
     ) -> dict[str, Array]:
         """Run one graph; see `Instance.run` and `Batcher.run`."""
-        before = self.held_bytes
-        try:
-            return await self._batcher.run(
-                lambda instance: instance.run(component, feeds), deadline=deadline
-            )
-        finally:
-            if self.held_bytes != before:
-                self.grown()
+        loop = asyncio.get_running_loop()
+
+        def work(instance: Instance) -> dict[str, Array]:
+            before = instance.extra_bytes
+            try:
+                return instance.run(component, feeds)
+            finally:  # whoever still waits
+                if instance.extra_bytes != before:
+                    loop.call_soon_threadsafe(self.grown)
+
+        return await self._batcher.run(work, deadline=deadline)
 
     async def translate(self, data: bytes, *, seed: int, max_pixels: int, deadline: float) -> bytes:
         """Return a picture's translation as a PNG; see `Instance.translate` and `Batcher.run`."""

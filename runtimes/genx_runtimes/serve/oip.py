@@ -32,6 +32,7 @@ from genx_runtimes.session import Array
 from genx_runtimes.version import __version__
 
 _EXTENSIONS = ("binary_tensor_data", "model_repository")
+_VALUE_BYTES = 4
 _SETTINGS = frozenset(wire.SETTINGS)
 _Default = TypeVar("_Default", int, None)
 _ENCODING = "inference-header-content-length"
@@ -67,7 +68,7 @@ def make_routes(repository: Repository) -> list[Route]:
         name, component = _split(repository, request)
         body = await request.body()
         length = request.headers.get(_ENCODING)
-        asked, inputs = await wire.elsewhere(len(body), read_request, body, length)
+        asked, inputs = await wire.elsewhere(len(body) // _VALUE_BYTES, read_request, body, length)
         limits = find_limits(asked, repository.settings.limits)
         deadline = wire.find_deadline(limits)
         model = await repository.get(name, deadline=deadline)
@@ -85,7 +86,7 @@ def make_routes(repository: Repository) -> list[Route]:
             else:
                 work = _run(model, component, inputs, deadline)
             outputs = await while_connected(request, work)
-        values = sum(array.size for array in outputs.values())
+        values = sum(array.nbytes for array in outputs.values()) // _VALUE_BYTES  # or letters
         full = request.path_params["model"]
         return await wire.elsewhere(values, _answer, full, asked, told, outputs)
 

@@ -163,7 +163,7 @@ class Repository:
         while True:
             await asyncio.sleep(self.settings.watch_s)
             for name, entry in self.entries.items():
-                if not entry.wanted or (entry.model is None and not entry.rejected):
+                if not _is_watched(entry):
                     continue
                 try:
                     found = await asyncio.to_thread(open_bundle, entry.bundle.path)
@@ -173,14 +173,14 @@ class Repository:
                     told[name] = str(err)
                     continue
                 told.pop(name, None)
-                if found.digest != (entry.rejected or entry.bundle.digest):
+                if _is_news(entry, found.digest):
                     with suppress(Exception):  # logged
-                        await self._reload(name, entry)
+                        await self._reload(name, entry, found.digest)
 
-    async def _reload(self, name: str, entry: Entry) -> None:
-        """Load what has changed, unless it was unloaded by request while it was looked at."""
+    async def _reload(self, name: str, entry: Entry, digest: str) -> None:
+        """Load what has changed, unless it was unloaded or loaded while it was looked at."""
         async with self._loading:
-            if entry.wanted:
+            if _is_watched(entry) and _is_news(entry, digest):
                 await self._load(name, entry)
 
     async def close(self) -> None:
@@ -273,6 +273,14 @@ class Repository:
             task = asyncio.create_task(model.close())
             self._retired[task] = model
             task.add_done_callback(self._retired.pop)
+
+
+def _is_watched(entry: Entry) -> bool:
+    return entry.wanted and (entry.model is not None or bool(entry.rejected))
+
+
+def _is_news(entry: Entry, digest: str) -> bool:
+    return digest != (entry.rejected or entry.bundle.digest)
 
 
 def _note_loaded(entry: Entry, task: asyncio.Task[ServedModel]) -> None:

@@ -135,7 +135,7 @@ def check_limits(model: ServedModel, request: SampleRequest, limits: Limits) -> 
             f"these samples hold {values} values, this server allows {limits.values}",
             fix="ask for fewer or shorter ones, or start it with more: --limit values=N",
         )
-    return values + len(request.prompt or "")
+    return values
 
 
 def choose_seed(seed: int | None) -> int:
@@ -208,7 +208,8 @@ async def make(
         InputError: it asks for more than it may, the inputs cannot be drawn, or conditions, where
             there are any, drive the model to NaN or infinity.
     """
-    few = check_limits(model, request, limits) <= _MANY and draws <= _MANY_DRAWS
+    values = check_limits(model, request, limits) + len(request.prompt or "")
+    few = values <= _MANY and draws <= _MANY_DRAWS
     try:
         return await model.sample(drawing, request.n, request.options, deadline=deadline, few=few)
     except NonFiniteError as err:

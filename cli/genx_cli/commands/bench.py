@@ -51,7 +51,11 @@ def bench(  # noqa: PLR0913 - one parameter a flag
         float, typer.Option(help="Timed seconds for each row, over all rounds.")
     ] = 10.0,
     rounds: Annotated[
-        int, typer.Option(help="How often the contenders take turns; in server 3 times at most.")
+        int,
+        typer.Option(
+            help="How often the contenders take turns, from 5 on three times as often while their "
+            "ratio is not known to 3 %; in server 3 times at most."
+        ),
     ] = 10,
     compare_torch: Annotated[
         str | None,

@@ -13,6 +13,8 @@ from genx_runtimes.sampler import check_batch
 DEFAULT_BATCHES = (1, 4, 16)
 DEFAULT_ROUNDS = 10
 MAX_ROUNDS = 1000
+# Of the rounds, where contenders' ratio is not known well enough.
+MOST_TIMES = 3
 # A search for a rate needs longer than a median; it finds the same one within some per cent.
 _MOST_SEARCHES = 3
 
@@ -26,10 +28,11 @@ class BenchOptions:
         batches: batch sizes; None takes those of 1, 4 and 16 that the bundle allows.
         threads: engine threads of every contender, which its instances share; None takes the
             usable cores.
-        min_duration_s: timed seconds a case, over all rounds.
+        min_duration_s: timed seconds a case, over all `rounds`.
         min_count: calls a case at least, over all rounds, while that takes no longer than three
             times `min_duration_s`.
-        rounds: how often the contenders take turns; in `server` three times at most.
+        rounds: how often the contenders take turns; in `server` three times at most. Up to three
+            times as often, from five on, while their ratio is not known to 3 %.
         warm_up_s: when a warm-up gives up waiting for stable latencies.
         latency_bound_ms: of scenario `server`: 99 % of the queries must be answered by then.
         grace_s: seconds that a worker may take beyond warm-up and timing, loading included.

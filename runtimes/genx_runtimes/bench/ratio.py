@@ -8,17 +8,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 from msgspec.structs import replace
 
 from genx_runtimes.bench.figures import Interval, Speedup
-from genx_runtimes.bench.record import Row
+from genx_runtimes.bench.record import Row, Scenario
 from genx_runtimes.bench.statistics import estimate, find_interval
 
 Ratio = tuple[float, Interval | None]
 
 
-def list_costs(row: Row) -> tuple[float, ...]:
+class Rounds(Protocol):
+    """What rounds measured: a `Row`, or a `Tally` while they go on."""
+
+    @property
+    def scenario(self) -> Scenario:
+        """MLPerf's word."""
+        ...
+
+    @property
+    def round_p50_ms(self) -> tuple[float, ...]:
+        """The median of each round."""
+        ...
+
+    @property
+    def round_samples_per_s(self) -> tuple[float, ...]:
+        """The throughput of each round."""
+        ...
+
+
+def list_costs(row: Rounds) -> tuple[float, ...]:
     """Return what each round cost: ms of the median call, in `offline` ms a sample.
 
     In `server` there is none: the rounds run at different loads.
@@ -31,7 +51,7 @@ def list_costs(row: Row) -> tuple[float, ...]:
     return row.round_p50_ms
 
 
-def divide_rounds(row: Row, other: Row) -> Ratio | None:
+def divide_rounds(row: Rounds, other: Rounds) -> Ratio | None:
     """Return how many times as much a row costs as another that took turns with it.
 
     Args:

@@ -68,8 +68,7 @@ def make_row(
     conditions = take_worst(r.conditions for r in rounds if r.conditions is not None)
     timed = [r.latencies_ns for r in rounds if r.latencies_ns]
     latency = describe(timed) if timed else None
-    medians = tuple(float(np.median(part)) / 1e6 for part in timed)
-    verdict, reasons = _judge(tally, latency, medians, conditions, min_count)
+    verdict, reasons = _judge(tally, latency, conditions, min_count)
     samples, wall = sum(r.samples for r in rounds), sum(r.wall_ns for r in rounds)
     examined = tally.examined or Examination()
     if not tally.has_parts:
@@ -84,8 +83,8 @@ def make_row(
         metric=_find_metric(tally, latency, samples / max(wall, 1) * 1e9),
         samples_per_s=samples / wall * 1e9 if wall else None,
         latency=latency,
-        round_p50_ms=medians,
-        round_samples_per_s=_list_rates(tally),
+        round_p50_ms=tally.round_p50_ms,
+        round_samples_per_s=tally.round_samples_per_s,
         histogram=make_histogram([ns for part in timed for ns in part]) if timed else None,
         step_ms=examined.step_ms,
         steps=examined.steps,
@@ -98,12 +97,6 @@ def make_row(
         limit=found if isinstance(found, Limit) else None,
         versions=rounds[-1].versions,
     )
-
-
-def _list_rates(tally: Tally) -> tuple[float, ...]:
-    if tally.scenario == "server":
-        return ()
-    return tuple(r.samples / max(r.wall_ns, 1) * 1e9 for r in tally.rounds)
 
 
 def _is_lossy(contender: Contender) -> bool:
@@ -150,7 +143,6 @@ def _find_metric(tally: Tally, latency: Latency | None, rate: float) -> Metric:
 def _judge(
     tally: Tally,
     latency: Latency | None,
-    medians: Sequence[float],
     conditions: Conditions | None,
     min_count: int,
 ) -> tuple[Verdict, tuple[str, ...]]:
@@ -165,6 +157,7 @@ def _judge(
             unstable.append(f"the warm-up never settled: medians still {spread:.0%} apart")
         else:
             notes.append("calls are too slow for the warm-up to tell whether it settled")
+    medians = tally.round_p50_ms
     apart = max(medians) / min(medians) - 1 if medians else 0.0
     if apart > _ROUNDS_APART:
         unstable.append(f"the medians of the rounds are {apart:.0%} apart")

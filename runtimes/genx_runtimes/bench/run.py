@@ -16,7 +16,8 @@ from genx_runtimes.bench.contender import Contender
 from genx_runtimes.bench.energy import Reading, find_meters
 from genx_runtimes.bench.figures import Ceiling
 from genx_runtimes.bench.footprint import describe_bundle, describe_device
-from genx_runtimes.bench.options import BenchOptions, choose_batches
+from genx_runtimes.bench.options import MOST_TIMES, BenchOptions, choose_batches
+from genx_runtimes.bench.precision import WANTED, list_unsure
 from genx_runtimes.bench.ratio import add_speedups
 from genx_runtimes.bench.record import BenchReport, Scenario, Settings
 from genx_runtimes.bench.rows import make_row
@@ -50,7 +51,8 @@ def run_bench(
 
     First every contender is examined at each batch size: golden samples, and where a call's time
     goes. Then, in each round, every case runs in a new process, contenders next to one another, in
-    every other round in the opposite order; latencies of all rounds are pooled. A case that
+    every other round in the opposite order; where their ratio is not known to 3 % by then, they
+    take up to three times as many turns. Latencies of all rounds are pooled. A case that
     crashed, hung or gave wrong samples is not tried again; its row says why. After Ctrl-C the
     report holds what was measured by then.
 
@@ -81,6 +83,7 @@ def run_bench(
                 left = sum(not t.failure for _, t in plan[place:])
                 progress(f"round {turn + 1} of {options.rounds}: {name}{clock.say(left)}")
                 _measure(tally, options, turn)
+        _measure_unsure(tallies, options, progress)
     except KeyboardInterrupt:
         complete = False
         reasons.append("interrupted: these are the figures by then")
@@ -201,6 +204,16 @@ def _measure(tally: Tally, options: BenchOptions, turn: int) -> None:
         tally.failure = answer
     else:
         tally.rounds.append(answer)
+
+
+def _measure_unsure(tallies: Sequence[Tally], options: BenchOptions, progress: Progress) -> None:
+    """Let contenders take more turns while the rounds disagree on their ratio."""
+    for turn in range(options.rounds, MOST_TIMES * options.rounds):
+        unsure = list_unsure(tallies)
+        for tally in unsure[::-1] if turn % 2 else unsure:
+            name = f"{tally.contender.name}, {tally.scenario}, batch {tally.batch}"
+            progress(f"round {turn + 1}, ratios are not known to {WANTED:.0%} yet: {name}")
+            _measure(tally, options, turn)
 
 
 def _make_case(tally: Tally, options: BenchOptions, turn: int) -> Case:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from genx_runtimes.backends import find_backend
 from genx_runtimes.bench.case import Examination, Measurement
 from genx_runtimes.bench.ceilings import ask_ceilings
@@ -38,6 +40,18 @@ class Tally:
     examined: Examination | None = None
     profile: Profile | str = ""
     failure: str = ""
+
+    @property
+    def round_p50_ms(self) -> tuple[float, ...]:
+        """The median of each round, of those that timed a call."""
+        return tuple(float(np.median(r.latencies_ns)) / 1e6 for r in self.rounds if r.latencies_ns)
+
+    @property
+    def round_samples_per_s(self) -> tuple[float, ...]:
+        """The throughput of each round; of `server` none, its rounds run at different loads."""
+        if self.scenario == "server":
+            return ()
+        return tuple(r.samples / max(r.wall_ns, 1) * 1e9 for r in self.rounds)
 
     @property
     def instances(self) -> int:

@@ -3,8 +3,7 @@
 
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c "" 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-# Python compiles what it imports: that is a small part of what is installed.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 THIN := 3.10 3.12 3.13
 SAMPLES := classifier gan dgan dcgan vae infogan deep_infogan crgan vae_gan pixelcnn char_transformer translator \
 	super_resolution diffusion stylegan_like

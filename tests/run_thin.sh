@@ -18,7 +18,7 @@ test_on() { # python version: make the environment, run the tests; all output at
     local python="$1" env=".venv-thin/$2"
     rm -rf "$env"
     "$python" -m venv "$env"
-    local pip=("$env/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt)
+    local pip=("$env/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt)
     "${pip[@]}" .
     echo "python$2: genx and all it needs take $(du -sm "$env" | cut -f1) MB"
     "${pip[@]}" pytest hypothesis filelock # the last for building engines

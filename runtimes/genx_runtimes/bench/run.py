@@ -79,9 +79,8 @@ def run_bench(
         plan = _list_turns(tallies, options)
         for place, (turn, tally) in enumerate(plan):
             if not tally.failure:
-                name = f"{tally.contender.name}, {tally.scenario}, batch {tally.batch}"
                 left = sum(not t.failure for _, t in plan[place:])
-                progress(f"round {turn + 1} of {options.rounds}: {name}{clock.say(left)}")
+                progress(f"round {turn + 1} of {options.rounds}: {tally.title}{clock.say(left)}")
                 _measure(tally, options, turn)
         _measure_unsure(tallies, options, progress)
     except KeyboardInterrupt:
@@ -211,8 +210,7 @@ def _measure_unsure(tallies: Sequence[Tally], options: BenchOptions, progress: P
     for turn in range(options.rounds, MOST_TIMES * options.rounds):
         unsure = list_unsure(tallies)
         for tally in unsure[::-1] if turn % 2 else unsure:
-            name = f"{tally.contender.name}, {tally.scenario}, batch {tally.batch}"
-            progress(f"round {turn + 1}, ratios are not known to {WANTED:.0%} yet: {name}")
+            progress(f"round {turn + 1}, ratios are not known to {WANTED:.0%} yet: {tally.title}")
             _measure(tally, options, turn)
 
 

@@ -42,6 +42,11 @@ class Tally:
     failure: str = ""
 
     @property
+    def title(self) -> str:
+        """What is measured, as people are told it."""
+        return f"{self.contender.name}, {self.scenario}, batch {self.batch}"
+
+    @property
     def round_p50_ms(self) -> tuple[float, ...]:
         """The median of each round, of those that timed a call."""
         return tuple(float(np.median(r.latencies_ns)) / 1e6 for r in self.rounds if r.latencies_ns)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import tempfile
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from genx_runtimes.errors import GenxError
@@ -39,12 +42,85 @@ def run_child(command: Sequence[str], *, data: bytes = b"", timeout_s: float) ->
             command, input=data, capture_output=True, timeout=timeout_s, check=False
         )
     except subprocess.TimeoutExpired:
-        return Outcome(output=b"", failure=f"gave no answer within {timeout_s:g} s and was ended")
+        return Outcome(output=b"", failure=_tell_late(timeout_s))
     except OSError as err:
         return Outcome(output=b"", failure=f"cannot be started: {err.strerror or err}")
     if done.returncode == 0:
         return Outcome(output=done.stdout)
     return Outcome(output=done.stdout, failure=explain_end(done.returncode, done.stderr))
+
+
+class Child:
+    """A process that is asked line by line, and answers so. Ctrl-C is its parent's, who ends it.
+
+    Args:
+        command: the program and its arguments.
+
+    Attributes:
+        answers: its stdout.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests, self.answers = self._process.stdin, self._process.stdout
+
+    def ask(self, line: bytes) -> None:
+        """Send a line; one that has died says so where its answer is read."""
+        with suppress(BrokenPipeError):
+            self._requests.write(line + b"\n")
+            self._requests.flush()
+
+    def ask_no_more(self) -> None:
+        """Let it know that there are no more lines."""
+        with suppress(BrokenPipeError):
+            self._requests.close()
+
+    def answer(self, timeout_s: float | None = None) -> Outcome:
+        """Wait for a line; that the process has ended is a failure, returned and never raised.
+
+        Args:
+            timeout_s: seconds after which it is killed; None waits for ever.
+        """
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            self._process.kill()
+
+        timer = threading.Timer(timeout_s or 0, give_up)
+        if timeout_s is not None:
+            timer.start()
+        try:
+            line = self.answers.readline()
+        finally:
+            timer.cancel()
+        if line.endswith(b"\n"):
+            return Outcome(output=line)
+        code = self._process.wait()
+        if late.is_set():
+            return Outcome(output=b"", failure=_tell_late(timeout_s))
+        self._errors.seek(0)
+        return Outcome(output=b"", failure=explain_end(code, self._errors.read()))
+
+    def end(self) -> None:
+        """End the process at once, and wait until it is gone."""
+        self._process.kill()
+        self._process.wait()
+        for file in (self._requests, self.answers, self._errors):
+            with suppress(BrokenPipeError):  # of what it was not sent
+                file.close()
 
 
 def one_line(err: BaseException) -> str:
@@ -63,3 +139,7 @@ def explain_end(code: int, stderr: bytes) -> str:
         return f"was killed by {number.name}{_HINTS.get(number, '')}"
     lines = stderr.decode(errors="replace").strip().splitlines()
     return lines[-1].strip() if lines else f"ended with exit code {code} and said nothing"
+
+
+def _tell_late(timeout_s: float | None) -> str:
+    return f"gave no answer within {timeout_s:g} s and was ended"

@@ -14,7 +14,7 @@ from genx_cli.commands.bench import bench
 from genx_cli.contenders import list_contenders
 from genx_cli.engines import Engine, EngineChoice
 from genx_cli.sink import Sink
-from genx_runtimes.bench import BenchOptions, decode_report, run
+from genx_runtimes.bench import BenchOptions, decode_report, rounds
 from genx_runtimes.bundle import Bundle, open_bundle
 from genx_runtimes.errors import InputError
 from genx_runtimes.session import SessionOptions
@@ -140,7 +140,7 @@ def test_a_failed_row_is_told_and_the_exit_code_is_1() -> None:
 
 
 def test_ctrl_c_tells_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, asked = run.run_child, []
+    real, asked = rounds.run_child, []
 
     def interrupt(*args: object, **fields: object) -> object:
         asked.append(args)
@@ -148,7 +148,7 @@ def test_ctrl_c_tells_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
             raise KeyboardInterrupt
         return real(*args, **fields)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(run, "run_child", interrupt)
+    monkeypatch.setattr(rounds, "run_child", interrupt)
     result = CliRunner().invoke(app, ["bench", TINY, *QUICK, "--batch", "1,2"])
     assert result.exit_code == 130
     assert "interrupted: these are the figures by then" in result.stdout

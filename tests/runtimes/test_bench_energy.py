@@ -89,8 +89,9 @@ def make_rail(root: Path) -> Path:
 def test_a_rail_that_cannot_be_read_any_more_is_said_and_counts_nothing(tmp_path: Path) -> None:
     volts = make_rail(tmp_path)
     reading = Reading(find_meters(tmp_path)[0])
-    volts.write_text("\n")
-    assert reading.stop() == {}
+    with reading.count():
+        volts.write_text("\n")
+    assert reading.joules == {}
     (reason,) = reading.reasons
     assert reason.startswith("energy is not available: INA3221, VDD_IN: ")
     assert str(volts) in reason
@@ -101,17 +102,30 @@ def test_a_counter_that_is_gone_is_said_and_the_others_count(tmp_path: Path) -> 
     write(tmp_path, "sys/class/powercap/intel-rapl:0/name", "package-0")
     counter = write(tmp_path, "sys/class/powercap/intel-rapl:0/energy_uj", "5")
     reading = Reading(find_meters(tmp_path)[0])
-    counter.unlink()
-    assert list(reading.stop()) == ["INA3221, VDD_IN"]
+    with reading.count():
+        counter.unlink()
+    assert list(reading.joules) == ["INA3221, VDD_IN"]
     assert "RAPL, package-0" in reading.reasons[0]
     meters, _ = find_meters(tmp_path)
     assert [meter.name for meter in meters] == ["INA3221, VDD_IN"]
 
 
+def test_what_is_counted_in_stretches_adds_up(tmp_path: Path) -> None:
+    write(tmp_path, "sys/class/powercap/intel-rapl:0/name", "package-0")
+    write(tmp_path, "sys/class/powercap/intel-rapl:0/max_energy_range_uj", "1000000000")
+    counter = write(tmp_path, "sys/class/powercap/intel-rapl:0/energy_uj", "0")
+    reading = Reading(find_meters(tmp_path)[0])
+    for before, after in ((0, 2_000_000), (9_000_000, 12_000_000)):
+        counter.write_text(f"{before}\n")
+        with reading.count():
+            counter.write_text(f"{after}\n")
+    assert reading.joules == {"RAPL, package-0": pytest.approx(5.0)}
+
+
 def test_energy_of_some_rounds_is_no_energy() -> None:
     def measured(**joules: float) -> Measurement:
         return Measurement(
-            warm_up=WarmUp(calls=3, stable=True, spread=0.0),
+            warm_up=WarmUp(calls=3, stable=True, spread=0.0, call_ns=1e6),
             latencies_ns=[10**6],
             samples=4,
             wall_ns=10**9,

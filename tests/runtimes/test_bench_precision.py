@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from genx_runtimes.bench import BenchOptions, BenchReport, Contender, run_bench
-from genx_runtimes.bench import run as run_module
+from genx_runtimes.bench import rounds as rounds_module
 from genx_runtimes.bench.case import Case, Measurement
 from genx_runtimes.bench.measure import WarmUp
 from genx_runtimes.bench.record import Scenario
 from genx_runtimes.bundle import open_bundle
+from genx_runtimes.child import Outcome
 
 STRIDE = 2**44
 Cost = Callable[[int], float]
@@ -27,21 +29,31 @@ def bench(
 ) -> BenchReport:
     """Measure contenders whose cost is told by the number of the round."""
 
-    def measure(contender: Contender, case: Case, *_: object) -> Measurement:
-        took = int(costs[contender.name](case.start // STRIDE) * 1e6)
-        return Measurement(
-            warm_up=WarmUp(calls=3, stable=True, spread=0.0),
+    def measure(command: object, *, data: bytes, timeout_s: float) -> Outcome:
+        del command, timeout_s
+        case = msgspec.json.decode(data, type=Case)
+        took = int(costs[case.source](case.start // STRIDE) * 1e6)
+        measured = Measurement(
+            warm_up=WarmUp(calls=3, stable=True, spread=0.0, call_ns=took),
             latencies_ns=[took] * 9,
             samples=9,
             wall_ns=9 * took,
             versions={},
             rate=1.0,
         )
+        return Outcome(output=msgspec.json.encode(measured))
 
-    monkeypatch.setattr(run_module, "_ask_worker", measure)
+    monkeypatch.setattr(rounds_module, "run_child", measure)
     found = open_bundle(bundle)
     contenders = [
-        Contender(bundle=found, name=name, module="none", backend="onnxruntime") for name in costs
+        Contender(
+            bundle=found,
+            name=name,
+            module="none",
+            backend="onnxruntime",
+            source=name,
+        )
+        for name in costs
     ]
     options = BenchOptions(
         batches=(1,), rounds=rounds, examine=False, threads=1, scenarios=(scenario,)

@@ -89,6 +89,28 @@ def test_two_runs_are_divided_offline_by_throughput() -> None:
     assert divide_runs(bare, other) == (pytest.approx(2.0), None)
 
 
+def test_what_drifts_within_a_round_is_gone_from_the_ratio_of_turns() -> None:
+    """The machine is half as fast in most turns of one, and the other is measured beside it."""
+    turns = (1.0, 2.0, 2.0, 1.0, 2.0)
+    quick = replace(in_rounds(2.0, 2.0), round_slices_ms=(turns, turns[::-1]))
+    double = (tuple(3 * t for t in turns), tuple(3 * t for t in turns[::-1]))
+    slow = replace(in_rounds(3.0, 3.0), round_slices_ms=double)  # of all its calls, otherwise
+    divided = divide_rounds(slow, quick)
+    assert divided is not None
+    assert divided[0] == pytest.approx(3.0)
+
+
+def test_a_turn_that_was_disturbed_does_not_count() -> None:
+    calm = replace(in_rounds(1.0), round_slices_ms=((1.0,) * 5,))
+    disturbed = replace(in_rounds(2.0), round_slices_ms=((2.0, 2.0, 90.0, 2.0, 2.0),))
+    assert divide_rounds(disturbed, calm) == (pytest.approx(2.0), None)
+
+
+def test_a_round_that_one_ran_alone_is_divided_as_a_whole() -> None:
+    turns = replace(in_rounds(2.0, 2.0), round_slices_ms=((1.0, 2.0, 3.0), ()))
+    assert divide_rounds(turns, in_rounds(1.0, 1.0))[0] == pytest.approx(2.0)  # type: ignore[index]
+
+
 def test_a_single_round_has_a_ratio_and_no_interval() -> None:
     assert divide_rounds(in_rounds(3.0), in_rounds(2.0)) == (pytest.approx(1.5), None)
 

@@ -23,7 +23,7 @@ from genx_runtimes.bench import (
     parse_scenarios,
     run_bench,
 )
-from genx_runtimes.bench import run as run_module
+from genx_runtimes.bench import rounds as rounds_module
 from genx_runtimes.bench.case import Case, Measurement
 from genx_runtimes.bench.examine import check_golden, examine
 from genx_runtimes.bench.footprint import describe_device, measure_installed
@@ -51,7 +51,7 @@ late = case["start"] > 0
 disturbed = {name: None for name in
     ("others", "stolen", "mhz_before", "mhz_after", "celsius_before", "celsius_after", "throttled")}
 print(json.dumps({} if case["examine"] else {
-    "warm_up": {"calls": 3, "stable": not late, "spread": 0.25 if late else 0.01},
+    "warm_up": {"calls": 3, "stable": not late, "spread": 0.25 if late else 0.01, "call_ns": 1e6},
     "latencies_ns": [case["batch"] * (3_000_000 if late else 1_000_000)] * 2,
     "samples": 2 * case["batch"],
     "wall_ns": 2 * case["batch"] * (3_000_000 if late else 1_000_000),
@@ -270,7 +270,7 @@ def test_the_golden_check_can_fail(tiny: Bundle) -> None:
 def test_what_was_measured_before_ctrl_c_is_kept(
     tiny: Bundle, monkeypatch: pytest.MonkeyPatch, write_worker: Callable[[str, str], str]
 ) -> None:
-    run, asked = run_module.run_child, []
+    run, asked = rounds_module.run_child, []
 
     def interrupt(*args: object, **fields: object) -> object:
         asked.append(args)
@@ -278,7 +278,7 @@ def test_what_was_measured_before_ctrl_c_is_kept(
             raise KeyboardInterrupt
         return run(*args, **fields)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(run_module, "run_child", interrupt)
+    monkeypatch.setattr(rounds_module, "run_child", interrupt)
     fake = Contender(bundle=tiny, name="fake", module=write_worker("fake_worker", FAKE))
     report = run_bench([fake], QUICK)
     assert not report.complete
@@ -345,7 +345,7 @@ def test_instances_share_the_threads(tiny: Bundle, monkeypatch: pytest.MonkeyPat
         asked.append(msgspec.json.decode(data, type=Case))
         return Outcome(output=b"", failure="enough")
 
-    monkeypatch.setattr(run_module, "run_child", answer)
+    monkeypatch.setattr(rounds_module, "run_child", answer)
     options = replace(QUICK, threads=4, scenarios=("offline", "single-stream"), batches=(1,))
     run_bench([genx_contender(tiny, "onnxruntime", None, instances=2)], options)
     options = replace(options, examine=False)
@@ -367,7 +367,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
         made.append(case)
         call_ns = {"onnxruntime": 2_000_000, "openvino": 1_000_000}[case.backend]
         measured = Measurement(
-            warm_up=WarmUp(calls=3, stable=True, spread=0.0),
+            warm_up=WarmUp(calls=3, stable=True, spread=0.0, call_ns=call_ns),
             latencies_ns=[call_ns] * 5,
             samples=5 * case.batch,
             wall_ns=5 * call_ns,
@@ -376,7 +376,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
         )
         return Outcome(output=msgspec.json.encode(measured))
 
-    monkeypatch.setattr(run_module, "run_child", answer)
+    monkeypatch.setattr(rounds_module, "run_child", answer)
     return made
 
 

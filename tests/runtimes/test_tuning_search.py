@@ -193,7 +193,7 @@ def test_who_hangs_does_not_take_the_whole_budget(
         return original(command, data=data, timeout_s=timeout_s)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genx_runtimes.bench.run.run_child", hang)
+        patch.setattr("genx_runtimes.bench.rounds.run_child", hang)
         found = run(bundle, tuning_machine)
     assert chosen(found)[0] == "onnxruntime"
     assert tuning_machine.now_s <= 70

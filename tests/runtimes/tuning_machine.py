@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from genx_runtimes.backends import find_backend
-from genx_runtimes.bench import run as run_module
+from genx_runtimes.bench import rounds as rounds_module
 from genx_runtimes.bench.case import Case, Examination, Measurement
 from genx_runtimes.bench.measure import WarmUp
 from genx_runtimes.bundle import Bundle, open_bundle
@@ -69,7 +69,7 @@ class TuningMachine:
         call_ns = int(self.takes_ms(way, self.seen[way]) * 1e6)
         self.seen[way] += 1
         made = Measurement(
-            warm_up=WarmUp(calls=3, stable=True, spread=0.0),
+            warm_up=WarmUp(calls=3, stable=True, spread=0.0, call_ns=call_ns),
             latencies_ns=[call_ns] * 5,
             samples=case.batch * case.instances,
             wall_ns=call_ns,
@@ -88,7 +88,7 @@ def make_machine(monkeypatch: pytest.MonkeyPatch, cache: Path) -> TuningMachine:
     """Return one with two cores, onnxruntime and OpenVINO, and a cache of its own."""
     made = TuningMachine()
     monkeypatch.setenv("GENX_CACHE_DIR", str(cache))
-    monkeypatch.setattr(run_module, "run_child", made.run_child)
+    monkeypatch.setattr(rounds_module, "run_child", made.run_child)
     found = [find_backend(name) for name in ("onnxruntime", "openvino")]
     for module in (candidates, engines, screen):
         monkeypatch.setattr(module, "list_engines", lambda: found)

@@ -53,8 +53,8 @@ def bench(  # noqa: PLR0913 - one parameter a flag
     rounds: Annotated[
         int,
         typer.Option(
-            help="How often the contenders take turns, from 5 on three times as often while their "
-            "ratio is not known to 3 %; in server 3 times at most."
+            help="How often each contender is measured, in a new process; from 5 on three times "
+            "as often while their ratio is not known to 3 %; in server 3 times at most."
         ),
     ] = 10,
     compare_torch: Annotated[

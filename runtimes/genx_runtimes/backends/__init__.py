@@ -130,6 +130,12 @@ def find_backend(name: str) -> Backend:
     return split_backend(name)[0]
 
 
+def runs_on_cpu(name: str) -> bool:
+    """Whether the backend of NAME or NAME:DEVICE computes on the CPU; errors as above."""
+    backend, device = split_backend(name)
+    return not backend.needs_gpu and device in (None, "cpu")
+
+
 def check_fallback(name: str) -> None:
     """Refuse to allow falling back where nothing could: no device is named, or the CPU is.
 

@@ -31,6 +31,8 @@ class Case:
         allow_fallback: whether what the backend's device cannot run may run elsewhere.
         spawned_ns: when the process was started, on the clock of `time.monotonic_ns`.
         examine: compare with the golden samples and time the parts of a call, instead of all that.
+        in_turn: time one `Slice` after another, each when it is asked for on stdin, instead of
+            `seconds` at once.
     """
 
     bundle: str
@@ -50,6 +52,31 @@ class Case:
     allow_fallback: bool = False
     spawned_ns: int | None = None
     examine: bool = False
+    in_turn: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """A turn of a contender that takes turns with others.
+
+    Args:
+        seconds: how long to time.
+        min_count: calls at least, within three times `seconds`.
+    """
+
+    seconds: float
+    min_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A worker says that it is warm, or that its turn is over.
+
+    Args:
+        call_ns: the median of the last calls, in nanoseconds.
+    """
+
+    call_ns: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +95,7 @@ class Measurement:
         peak_bytes: the largest resident set; None if unknown.
         joules: of each meter while timing, by its name.
         notes: what a reader of the figures must know: where it ran, if not where asked.
+        slices: how many of the calls each turn timed; empty for a case that was timed at once.
     """
 
     warm_up: WarmUp
@@ -81,6 +109,7 @@ class Measurement:
     peak_bytes: int | None = None
     joules: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    slices: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +121,11 @@ class Examination:
         steps: how often the graph that is run most runs in a pass of the sampling loop.
         step_ms: the median of a pass over `steps`; None where that is 1.
         engine_calls: how often each component runs in a pass.
+        peak_bytes: the largest resident set by then; None if unknown.
     """
 
     parts: Parts | None = None
     steps: int = 1
     step_ms: float | None = None
     engine_calls: dict[str, int] = field(default_factory=dict)
+    peak_bytes: int | None = None

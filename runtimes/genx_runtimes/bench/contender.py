@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from genx_runtimes.backends import find_backend
+from genx_runtimes.backends import find_backend, runs_on_cpu
 from genx_runtimes.bundle import Bundle
 
 GENX = "genx_runtimes.bench.worker"
@@ -35,6 +35,11 @@ class Contender:
     threads: int | None = None
     instances: int = 1
     batches: tuple[int, ...] | None = None
+
+    @property
+    def runs_on_cpu(self) -> bool:
+        """Whether it computes on the CPU, as PyTorch does here."""
+        return self.backend in ("", "torch") or runs_on_cpu(self.backend)
 
 
 def genx_contender(

@@ -12,7 +12,8 @@ from __future__ import annotations
 import errno
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +22,6 @@ from genx_runtimes.system_files import read_text
 
 _ROOT = Path("/")
 _PERIOD_S = 0.02
-_FAILED = object()
 _TOTAL_RAILS = ("VDD_IN", "POM_5V_IN", "VIN")
 
 
@@ -154,25 +154,35 @@ def _read_number(path: Path) -> int:
 class Reading:
     """Meters that count at the same time; what cannot be read is not available.
 
-    Args:
-        meters: to start now.
+    Attributes:
+        joules: of each meter that could always be read, over every stretch that was counted.
+        reasons: why others could not.
     """
 
     def __init__(self, meters: Sequence[Meter]) -> None:
         self.reasons: list[str] = []
-        self._running = [meter for meter in meters if self._try(meter, meter.start) is not _FAILED]
+        self.joules = {meter.name: 0.0 for meter in meters}
+        self._meters = list(meters)
 
-    def stop(self) -> dict[str, float]:
-        """Return the joules since then of each meter that could be read; see `reasons`."""
-        found = {meter.name: self._try(meter, meter.stop) for meter in self._running}
-        return {name: joules for name, joules in found.items() if isinstance(joules, float)}
+    @contextmanager
+    def count(self) -> Iterator[None]:
+        """Count while the body runs."""
+        self._try(lambda meter: meter.start())
+        yield
+        self._try(self._add)
 
-    def _try(self, meter: Meter, read: Callable[[], object]) -> object:
-        try:
-            return read()
-        except OSError as err:
-            self.reasons.append(f"energy is not available: {meter.name}: {err}")
-            return _FAILED
+    def _add(self, meter: Meter) -> None:
+        self.joules[meter.name] += meter.stop()
+
+    def _try(self, do: Callable[[Meter], None]) -> None:
+        """Do it with every meter; one that cannot be read is left out from then on."""
+        for meter in [*self._meters]:
+            try:
+                do(meter)
+            except OSError as err:
+                self.reasons.append(f"energy is not available: {meter.name}: {err}")
+                self._meters.remove(meter)
+                del self.joules[meter.name]
 
 
 def find_meters(root: Path = _ROOT) -> tuple[list[Meter], str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from genx_runtimes.backends import open_session, split_backend
+from genx_runtimes.backends import open_session, runs_on_cpu
 from genx_runtimes.bench.matmul_graph import PORTS, Dtype, describe_chain, make_chain
 from genx_runtimes.errors import BackendError
 from genx_runtimes.session import Session, SessionOptions, read_node_times
@@ -37,8 +37,7 @@ def measure_gemm(
         BackendError: the engine is not there, refuses the graph, computes it in another dtype, or
             does not run on the CPU.
     """
-    chosen, device = split_backend(backend)
-    if chosen.needs_gpu or device not in (None, "cpu"):
+    if not runs_on_cpu(backend):
         raise BackendError(f"not available for {backend}: copies to the GPU would be timed as well")
     _check_dtype(backend, dtype, threads)
     return max(_time_shape(backend, dtype, threads, shape, clock) for shape in SHAPES)

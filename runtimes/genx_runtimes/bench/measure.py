@@ -19,6 +19,7 @@ _WINDOW_CALLS = 3
 _WINDOW_NS = 20_000_000
 _WINDOWS = 3
 _AGREEMENT = 0.05
+_WAKE_NS = 5_000_000
 # How many times the asked duration may pass before the asked count is given up.
 _PATIENCE = 3
 
@@ -31,11 +32,13 @@ class WarmUp:
         calls: calls made.
         stable: whether the medians of the last three windows agreed within 5 %.
         spread: how far apart they were, (max - min) / min; 0 before there were three windows.
+        call_ns: the median of the last window, in nanoseconds.
     """
 
     calls: int
     stable: bool
     spread: float
+    call_ns: float
 
 
 def warm_up(call: Call, *, limit_s: float, clock: Clock = time.perf_counter_ns) -> WarmUp:
@@ -57,9 +60,14 @@ def warm_up(call: Call, *, limit_s: float, clock: Clock = time.perf_counter_ns) 
         if len(medians) == _WINDOWS:
             spread = (max(medians) - min(medians)) / max(min(medians), 1.0)
             if spread <= _AGREEMENT:
-                return WarmUp(calls=calls, stable=True, spread=spread)
+                return WarmUp(calls=calls, stable=True, spread=spread, call_ns=medians[-1])
         if clock() - start >= limit_ns:
-            return WarmUp(calls=calls, stable=False, spread=spread)
+            return WarmUp(calls=calls, stable=False, spread=spread, call_ns=medians[-1])
+
+
+def wake(call: Call, *, clock: Clock = time.perf_counter_ns) -> None:
+    """Call for 5 ms, once at least: after another contender's turn the caches hold its data."""
+    _time_until(call, clock, calls=1, least_ns=_WAKE_NS, most_ns=_WAKE_NS)
 
 
 def time_calls(

@@ -1,11 +1,11 @@
-"""Which contenders take more turns: those whose ratio to another is not known well enough yet."""
+"""Whether contenders take more turns: while their ratio to another is not known well enough."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from genx_runtimes.bench.ratio import divide_rounds
+from genx_runtimes.bench.ratio import divide_rounds, find_base
 from genx_runtimes.bench.tally import Tally
 
 # Half of the 95 % interval of a ratio, relative to it.
@@ -14,22 +14,16 @@ WANTED = 0.03
 _ENOUGH = 5
 
 
-def list_unsure(tallies: Sequence[Tally]) -> list[Tally]:
-    """Return the cases that should take one more turn, with those that they are compared with.
+def is_sure(group: Sequence[Tally]) -> bool:
+    """Return whether cases that are compared need no more rounds.
 
-    Whether there are any depends on how wide an interval is, never on the ratio.
+    It depends on how wide an interval is, never on the ratio.
     """
-    groups: dict[tuple[str, int, str], list[Tally]] = {}
-    for tally in tallies:
-        if not tally.failure:
-            key = (tally.contender.bundle.digest, tally.batch, tally.scenario)
-            groups.setdefault(key, []).append(tally)
-    return [tally for group in groups.values() if not _is_sure(group) for tally in group]
-
-
-def _is_sure(group: Sequence[Tally]) -> bool:
-    first, *others = group
-    return len(first.rounds) < _ENOUGH or all(_find_reach(o, first) <= WANTED for o in others)
+    live = [tally for tally in group if not tally.failure]
+    if len(live) < 2:
+        return True
+    base = find_base(live)
+    return len(base.rounds) < _ENOUGH or all(_find_reach(tally, base) <= WANTED for tally in live)
 
 
 def _find_reach(tally: Tally, other: Tally) -> float:

@@ -1,14 +1,15 @@
-"""The ratio of two rows: of rounds next to one another, or of two runs that know nothing of it.
+"""The ratio of two rows: of turns next to one another, or of two runs that know nothing of it.
 
-What drifts on a machine, its clock, its temperature, its neighbours, lasts longer than a round:
-divided round by round it is gone, and what is left is what the rounds disagree on.
+What drifts on a machine, its clock, its temperature, its neighbours, mostly lasts longer than a
+turn: divided turn by turn it is gone, and what is left is what the rounds disagree on.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from statistics import median
+from typing import Protocol, TypeVar
 
 from msgspec.structs import replace
 
@@ -17,6 +18,7 @@ from genx_runtimes.bench.record import Row, Scenario
 from genx_runtimes.bench.statistics import estimate, find_interval
 
 Ratio = tuple[float, Interval | None]
+_Rounds = TypeVar("_Rounds", bound="Rounds")
 
 
 class Rounds(Protocol):
@@ -25,6 +27,16 @@ class Rounds(Protocol):
     @property
     def scenario(self) -> Scenario:
         """MLPerf's word."""
+        ...
+
+    @property
+    def backend(self) -> str:
+        """The engine, or `torch`."""
+        ...
+
+    @property
+    def round_slices_ms(self) -> tuple[tuple[float, ...], ...]:
+        """The median of each turn, of each round; empty where a round was one turn."""
         ...
 
     @property
@@ -62,10 +74,23 @@ def divide_rounds(row: Rounds, other: Rounds) -> Ratio | None:
         what the rounds' ratios agree on, and its 95 % interval; None where there are none.
     """
     # A run that was interrupted may have ended with one of the two.
-    pairs = list(zip(list_costs(row), list_costs(other), strict=False))
-    if not all(_is_positive(a, b) for a, b in pairs):
+    pairs = list(zip(_list_turns(row), _list_turns(other), strict=False))
+    if not all(_is_positive(*a, *b) for a, b in pairs):
         return None
-    return estimate([a / b for a, b in pairs]) if pairs else None
+    return estimate([_divide_turns(a, b) for a, b in pairs]) if pairs else None
+
+
+def _list_turns(row: Rounds) -> list[tuple[float, ...]]:
+    """Return what each turn of each round cost; a round without turns is one."""
+    costs = [(cost,) for cost in list_costs(row)]
+    return [turns or cost for cost, turns in zip(costs, row.round_slices_ms or costs, strict=False)]
+
+
+def _divide_turns(turns: tuple[float, ...], others: tuple[float, ...]) -> float:
+    """Return the ratio that most turns of a round agree on, each beside the other's."""
+    if len(turns) != len(others):  # one of the two did not take turns
+        return median(turns) / median(others)
+    return math.exp(median(math.log(a / b) for a, b in zip(turns, others, strict=True)))
 
 
 def divide_runs(row: Row, other: Row) -> Ratio | None:
@@ -90,13 +115,18 @@ def divide_runs(row: Row, other: Row) -> Ratio | None:
     return cost / base, Interval(low=math.exp(middle - below), high=math.exp(middle + above))
 
 
+def find_base(group: Sequence[_Rounds]) -> _Rounds:
+    """Return beside what the others' speed is told: PyTorch, or the first contender."""
+    return next((rounds for rounds in group if rounds.backend == "torch"), group[0])
+
+
 def add_speedups(rows: Sequence[Row]) -> tuple[Row, ...]:
     """Return the rows of a run, each with its speed beside PyTorch or the first contender."""
     made = []
     for row in rows:
         case = (row.bundle, row.batch, row.scenario)
         others = [o for o in rows if (o.bundle, o.batch, o.scenario) == case and o.latency]
-        base = next((o for o in others if o.backend == "torch"), next(iter(others), row))
+        base = find_base(others or [row])
         made.append(row if base is row else replace(row, speedup=_find_speedup(row, base)))
     return tuple(made)
 

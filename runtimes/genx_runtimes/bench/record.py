@@ -52,6 +52,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         latency: of a call (single-stream, offline) or a query (multi-stream, server).
         round_p50_ms: the median of each round: how far they are apart is how far to trust them.
         round_samples_per_s: the throughput of each round; none in `server`.
+        round_slices_ms: the median of each turn of each round, beside those of the other
+            contenders; empty where they were measured one after another.
         speedup: beside PyTorch or the first contender; null for that one itself, in `server`, and
             where neither has figures.
         histogram: all latencies.
@@ -86,6 +88,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     latency: Latency | None = None
     round_p50_ms: tuple[float, ...] = ()
     round_samples_per_s: tuple[float, ...] = ()
+    round_slices_ms: tuple[tuple[float, ...], ...] = ()
     speedup: Speedup | None = None
     histogram: Histogram | None = None
     step_ms: float | None = None
@@ -130,7 +133,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         scenarios: in the order asked for.
         batches: as asked for; empty for each bundle's usual ones.
-        rounds: how often the contenders took turns; in `server` three times at most.
+        rounds: how often each contender was measured, at least; in `server` three times at most.
         min_duration_s: timed seconds a case, over all rounds.
         min_count: calls a case at least, over all rounds.
         latency_bound_ms: of scenario `server`.

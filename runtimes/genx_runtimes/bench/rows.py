@@ -85,6 +85,7 @@ def make_row(
         latency=latency,
         round_p50_ms=tally.round_p50_ms,
         round_samples_per_s=tally.round_samples_per_s,
+        round_slices_ms=tally.round_slices_ms,
         histogram=make_histogram([ns for part in timed for ns in part]) if timed else None,
         step_ms=examined.step_ms,
         steps=examined.steps,

@@ -5,25 +5,27 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime, timezone
-from typing import TypeVar
 
-import msgspec
-
-from genx_runtimes.bench.case import Case, Examination, Measurement
+from genx_runtimes.bench.case import Examination
 from genx_runtimes.bench.contender import Contender
-from genx_runtimes.bench.energy import Reading, find_meters
+from genx_runtimes.bench.energy import Meter, Reading, find_meters
 from genx_runtimes.bench.figures import Ceiling
 from genx_runtimes.bench.footprint import describe_bundle, describe_device
 from genx_runtimes.bench.options import MOST_TIMES, BenchOptions, choose_batches
-from genx_runtimes.bench.precision import WANTED, list_unsure
+from genx_runtimes.bench.precision import WANTED, is_sure
 from genx_runtimes.bench.ratio import add_speedups
 from genx_runtimes.bench.record import BenchReport, Scenario, Settings
+from genx_runtimes.bench.rounds import SEED, examine, measure, split_group
 from genx_runtimes.bench.rows import make_row
 from genx_runtimes.bench.scenarios import QUERY
-from genx_runtimes.bench.tally import Tally, list_ceilings, profile_cases
-from genx_runtimes.child import run_child
+from genx_runtimes.bench.tally import (
+    Tally,
+    list_ceilings,
+    list_groups,
+    name_party,
+    profile_cases,
+)
 from genx_runtimes.cpu import count_usable_cores
 from genx_runtimes.errors import InputError
 from genx_runtimes.progress import Progress
@@ -33,12 +35,12 @@ BOUNDARY = (
     "one call draws the latents of fresh samples, runs the engine and maps images to uint8 "
     "pixels; nothing is written to disk"
 )
-_SEED = 0
-_ROUND_STRIDE = 2**44  # rounds draw different samples
 _IDLE_S = 1.0
 _START_S = 2.0  # a guess at what a process takes to start, for the time left
 
-_Answer = TypeVar("_Answer", Examination, Measurement)
+# Cases that are alive at the same time, and all cases that are compared with one another.
+Party = list[Tally]
+Group = list[Party]
 
 
 def run_bench(
@@ -50,9 +52,10 @@ def run_bench(
     """Measure contenders at each batch size in each scenario.
 
     First every contender is examined at each batch size: golden samples, and where a call's time
-    goes. Then, in each round, every case runs in a new process, contenders next to one another, in
-    every other round in the opposite order; where their ratio is not known to 3 % by then, they
-    take up to three times as many turns. Latencies of all rounds are pooled. A case that
+    goes. Then, in each round, every case runs in a new process: those that are compared take turns
+    of some 25 ms where they can (`split_group`), else one after another, in every other round in
+    the opposite order; where their ratio is not known to 3 % by then, there are up to three times
+    as many rounds. Latencies of all rounds are pooled. A case that
     crashed, hung or gave wrong samples is not tried again; its row says why. After Ctrl-C the
     report holds what was measured by then.
 
@@ -67,8 +70,9 @@ def run_bench(
     _check_names(contenders)
     created = datetime.now(timezone.utc).isoformat(timespec="seconds")
     tallies = list(_list_cases(contenders, options))
-    idle_w, reasons = _measure_idle() if options.examine else ({}, [])
-    clock = _TimeLeft(options)
+    meters, no_meters = find_meters() if options.examine else ([], "")
+    idle_w, reasons = _measure_idle(meters)
+    reasons += [no_meters] if no_meters else []
     complete = True
     ceilings: tuple[Ceiling, ...] = ()
     try:
@@ -76,13 +80,9 @@ def run_bench(
             _examine(tallies, options, progress)
             ceilings = list_ceilings(tallies, progress)
             profile_cases(tallies, options.allow_fallback, progress)
-        plan = _list_turns(tallies, options)
-        for place, (turn, tally) in enumerate(plan):
-            if not tally.failure:
-                left = sum(not t.failure for _, t in plan[place:])
-                progress(f"round {turn + 1} of {options.rounds}: {tally.title}{clock.say(left)}")
-                _measure(tally, options, turn)
-        _measure_unsure(tallies, options, progress)
+        groups = [split_group(group, options, meters) for group in list_groups(tallies)]
+        _measure_rounds(groups, options, progress)
+        _measure_unsure(groups, options, progress)
     except KeyboardInterrupt:
         complete = False
         reasons.append("interrupted: these are the figures by then")
@@ -106,7 +106,7 @@ def run_bench(
             min_duration_s=options.min_duration_s,
             min_count=options.min_count,
             latency_bound_ms=options.latency_bound_ms,
-            seed=_SEED,
+            seed=SEED,
             boundary=BOUNDARY,
         ),
         verdict="noisy" if any(row.verdict == "noisy" for row in rows) else "valid",
@@ -157,16 +157,6 @@ def _list_cases(contenders: Sequence[Contender], options: BenchOptions) -> Itera
                     yield tally
 
 
-def _list_turns(tallies: Sequence[Tally], options: BenchOptions) -> list[tuple[int, Tally]]:
-    """List what is measured in which round: there and back, so that a steady drift cancels."""
-    return [
-        (turn, tally)
-        for turn in range(options.rounds)
-        for tally in (tallies[::-1] if turn % 2 else tallies)
-        if turn < options.count_rounds(tally.scenario)
-    ]
-
-
 def _find_misfit(scenario: Scenario, batch: int, contender: Contender) -> str:
     """Say why a scenario cannot be run at a batch size; empty where it can."""
     smallest = contender.bundle.manifest.batch.min
@@ -187,8 +177,7 @@ def _examine(tallies: Sequence[Tally], options: BenchOptions, progress: Progress
         key = (contender.bundle.digest, contender.name, tally.batch)
         if key not in known:
             progress(f"checking {contender.name}, batch {tally.batch}")
-            case = replace(_make_case(tally, options, 0), examine=True)
-            known[key] = _ask_worker(contender, case, options.grace_s, Examination)
+            known[key] = examine(tally, options)
         found = known[key]
         if isinstance(found, str):
             tally.failure = found
@@ -196,73 +185,47 @@ def _examine(tallies: Sequence[Tally], options: BenchOptions, progress: Progress
             tally.examined = found
 
 
-def _measure(tally: Tally, options: BenchOptions, turn: int) -> None:
-    case = replace(_make_case(tally, options, turn), spawned_ns=time.monotonic_ns())
-    answer = _ask_worker(tally.contender, case, options.grace_s, Measurement)
-    if isinstance(answer, str):
-        tally.failure = answer
-    else:
-        tally.rounds.append(answer)
+def _measure_rounds(groups: Sequence[Group], options: BenchOptions, progress: Progress) -> None:
+    clock = _TimeLeft(options)
+    plan = [
+        (turn, party)
+        for turn in range(options.rounds)
+        for party in _order(groups, turn)
+        if turn < options.count_rounds(party[0].scenario)
+    ]
+    for place, (turn, party) in enumerate(plan):
+        if live := [tally for tally in party if not tally.failure]:
+            left = sum(not tally.failure for _, others in plan[place:] for tally in others)
+            time_left = clock.say(left, len(live))
+            progress(f"round {turn + 1} of {options.rounds}: {name_party(live)}{time_left}")
+            measure(live, options, turn)
 
 
-def _measure_unsure(tallies: Sequence[Tally], options: BenchOptions, progress: Progress) -> None:
+def _measure_unsure(groups: Sequence[Group], options: BenchOptions, progress: Progress) -> None:
     """Let contenders take more turns while the rounds disagree on their ratio."""
     for turn in range(options.rounds, MOST_TIMES * options.rounds):
-        unsure = list_unsure(tallies)
-        for tally in unsure[::-1] if turn % 2 else unsure:
-            progress(f"round {turn + 1}, ratios are not known to {WANTED:.0%} yet: {tally.title}")
-            _measure(tally, options, turn)
+        unsure = [group for group in groups if not is_sure([t for party in group for t in party])]
+        for party in _order(unsure, turn):
+            if live := [tally for tally in party if not tally.failure]:
+                wanted = f"ratios are not known to {WANTED:.0%} yet"
+                progress(f"round {turn + 1}, {wanted}: {name_party(live)}")
+                measure(live, options, turn)
 
 
-def _make_case(tally: Tally, options: BenchOptions, turn: int) -> Case:
-    contender, rounds = tally.contender, options.count_rounds(tally.scenario)
-    return Case(
-        bundle=str(contender.bundle.path.absolute()),
-        precision=contender.bundle.variant(contender.variant).name,
-        backend=contender.backend,
-        source=contender.source,
-        batch=tally.batch,
-        threads=tally.threads,
-        seed=_SEED,
-        start=turn * _ROUND_STRIDE,
-        seconds=options.min_duration_s / rounds,
-        warm_up_s=options.warm_up_s,
-        scenario=tally.scenario,
-        min_count=-(-options.min_count // rounds),
-        instances=contender.instances if tally.scenario == "offline" else 1,
-        latency_bound_ms=options.latency_bound_ms,
-        allow_fallback=options.allow_fallback,
-    )
+def _order(groups: Sequence[Group], turn: int) -> list[Party]:
+    """List who is measured after whom: there and back, so that a steady drift cancels."""
+    parties = [party for group in groups for party in group]
+    return [party[::-1] for party in parties[::-1]] if turn % 2 else parties
 
 
-def _ask_worker(
-    contender: Contender, case: Case, grace_s: float, kind: type[_Answer]
-) -> _Answer | str:
-    """Run one case; return what it answered, or why it did not."""
-    outcome = run_child(
-        (sys.executable, "-m", contender.module),
-        data=msgspec.json.encode(case),
-        timeout_s=case.warm_up_s + 3 * case.seconds + grace_s,
-    )
-    if outcome.failure:
-        return outcome.failure
-    try:
-        return msgspec.json.decode(outcome.output, type=kind)
-    except msgspec.MsgspecError as err:
-        return f"{contender.module} answered no measurement: {err}"
-
-
-def _measure_idle() -> tuple[dict[str, float], list[str]]:
-    """Return the watts of each meter while nothing runs, and why there are none."""
-    meters, reason = find_meters()
-    if not meters:
-        return {}, [reason]
+def _measure_idle(meters: Sequence[Meter]) -> tuple[dict[str, float], list[str]]:
+    """Return the watts of each meter while nothing runs, and why some have none."""
     reading = Reading(meters)
     start = time.monotonic()
-    time.sleep(_IDLE_S)
-    joules = reading.stop()
+    with reading.count():
+        time.sleep(_IDLE_S if meters else 0)
     passed = time.monotonic() - start
-    return {name: value / passed for name, value in joules.items()}, reading.reasons
+    return {name: joules / passed for name, joules in reading.joules.items()}, reading.reasons
 
 
 class _TimeLeft:
@@ -271,16 +234,14 @@ class _TimeLeft:
     def __init__(self, options: BenchOptions) -> None:
         self._each_s = _START_S + options.warm_up_s / 2 + options.min_duration_s / options.rounds
         self._asked = 0
-        self._start = 0.0
+        self._start = time.monotonic()
 
-    def say(self, left: int) -> str:
-        """Return `; about 3 min left`, before each case of which `left` are left with this one."""
-        now = time.monotonic()
+    def say(self, left: int, now: int) -> str:
+        """Return `; about 3 min left`, before `now` cases of `left` that are left."""
+        passed = time.monotonic() - self._start
         if self._asked:
-            self._each_s = (now - self._start) / self._asked
-        else:
-            self._start = now
-        self._asked += 1
+            self._each_s = passed / self._asked
+        self._asked += now
         seconds = left * self._each_s
         told = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
         return f"; about {told} left"

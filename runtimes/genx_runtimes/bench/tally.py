@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,7 +44,22 @@ class Tally:
     @property
     def title(self) -> str:
         """What is measured, as people are told it."""
-        return f"{self.contender.name}, {self.scenario}, batch {self.batch}"
+        return name_party([self])
+
+    @property
+    def backend(self) -> str:
+        """The engine, or `torch`."""
+        return self.contender.backend
+
+    @property
+    def round_slices_ms(self) -> tuple[tuple[float, ...], ...]:
+        """The median of each turn, of each round; none where a round had no turns."""
+        found = tuple(
+            tuple(float(np.median(turn)) / 1e6 for turn in _split(r.latencies_ns, r.slices))
+            for r in self.rounds
+            if r.latencies_ns
+        )
+        return found if any(found) else ()
 
     @property
     def round_p50_ms(self) -> tuple[float, ...]:
@@ -72,6 +87,28 @@ class Tally:
     def is_genx(self) -> bool:
         """Whether an engine of genx runs it, of which ceilings and profiles can be had."""
         return self.contender.module == GENX and bool(find_backend(self.contender.backend).requires)
+
+
+def _split(latencies: Sequence[int], counts: Sequence[int]) -> Iterator[Sequence[int]]:
+    first = 0
+    for count in counts:
+        yield latencies[first : first + count]
+        first += count
+
+
+def name_party(party: Sequence[Tally]) -> str:
+    """Return what is measured, of one batch size and scenario, as people are told it."""
+    names = " and ".join(tally.contender.name for tally in party)
+    return f"{names}, {party[0].scenario}, batch {party[0].batch}"
+
+
+def list_groups(tallies: Sequence[Tally]) -> list[list[Tally]]:
+    """List which cases are compared: those of one bundle, batch size and scenario."""
+    groups: dict[tuple[str, int, str], list[Tally]] = {}
+    for tally in tallies:
+        key = (tally.contender.bundle.digest, tally.batch, tally.scenario)
+        groups.setdefault(key, []).append(tally)
+    return list(groups.values())
 
 
 def list_ceilings(tallies: Sequence[Tally], progress: Progress) -> tuple[Ceiling, ...]:

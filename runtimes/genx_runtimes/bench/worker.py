@@ -1,6 +1,8 @@
 """A contender's own process: one case on stdin, one answer on stdout.
 
 python -m genx_runtimes.bench.worker < case.json > measurement.json
+
+The case is one line; where contenders take turns, more lines follow: `genx_runtimes.bench.turns`.
 """
 
 from __future__ import annotations
@@ -9,15 +11,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from genx_runtimes.backends import find_backend, import_engine
-from genx_runtimes.bench.answering import answer
-from genx_runtimes.bench.case import Case, Examination, Measurement
-from genx_runtimes.bench.conditions import compare, look
+from genx_runtimes.bench.answering import Channel, converse
+from genx_runtimes.bench.case import Case, Examination, Measurement, Ready, Slice
+from genx_runtimes.bench.conditions import Glimpse, compare, look
 from genx_runtimes.bench.energy import Reading, find_meters
 from genx_runtimes.bench.figures import ColdStart
-from genx_runtimes.bench.measure import Call, warm_up
+from genx_runtimes.bench.measure import Call, wake, warm_up
 from genx_runtimes.bench.scenarios import (
     Draw,
     Timed,
@@ -58,8 +60,8 @@ class Prepared:
 Prepare = Callable[[Case], AbstractContextManager[Prepared]]
 
 
-def measure_case(case: Case, prepare: Prepare) -> Measurement:
-    """Load a contender, warm it up and time it."""
+def measure_case(case: Case, prepare: Prepare, channel: Channel) -> Measurement:
+    """Load a contender, warm it up and time it: at once, or whenever it is its turn."""
     import_engine(case.backend)
     imported = time.monotonic_ns()
     with prepare(case) as contender:
@@ -74,15 +76,18 @@ def measure_case(case: Case, prepare: Prepare) -> Measurement:
                 call()
         settled = warm_up(calls[0], limit_s=case.warm_up_s)
         reading = Reading(find_meters()[0])
-        before, began = look(), time.monotonic_ns()
-        timed = _run(case, contender.draw, calls)
-        conditions = compare(
-            before,
-            look(),
-            wall_ns=time.monotonic_ns() - began,
-            threads=case.threads * case.instances,
-        )
-        joules = reading.stop()
+        timed: list[Timed] = []
+        glimpses: list[tuple[Glimpse, Glimpse]] = []
+        watched_ns = 0
+        for turn in _list_turns(case, channel, settled.call_ns):
+            if case.in_turn:
+                wake(calls[0])
+            with reading.count():
+                before, began = look(), time.monotonic_ns()
+                timed.append(_run(case, contender.draw, calls, turn))
+                glimpses.append((before, look()))
+                watched_ns += time.monotonic_ns() - began
+    conditions = compare(glimpses, wall_ns=watched_ns, threads=case.threads * case.instances)
     cold = None
     if case.spawned_ns is not None:
         cold = ColdStart(
@@ -92,41 +97,55 @@ def measure_case(case: Case, prepare: Prepare) -> Measurement:
         )
     return Measurement(
         warm_up=settled,
-        latencies_ns=timed.latencies_ns,
-        samples=timed.samples,
-        wall_ns=timed.wall_ns,
-        rate=timed.rate,
+        latencies_ns=[latency for part in timed for latency in part.latencies_ns],
+        samples=sum(part.samples for part in timed),
+        wall_ns=sum(part.wall_ns for part in timed),
+        rate=timed[-1].rate,
         conditions=conditions,
         cold=cold,
         peak_bytes=read_peak_bytes(),
-        joules=joules,
+        joules=reading.joules,
         versions=contender.versions,
         notes=list(dict.fromkeys((*contender.notes, *reading.reasons))),
+        slices=[len(part.latencies_ns) for part in timed] if case.in_turn else [],
     )
 
 
-def _run(case: Case, draw: Draw, calls: Sequence[Call]) -> Timed:
+def _list_turns(case: Case, channel: Channel, call_ns: float) -> Iterator[Slice]:
+    """Wait for each turn, and say when it is over; a case that is timed at once has one."""
+    if not case.in_turn:
+        yield Slice(seconds=case.seconds, min_count=case.min_count)
+        return
+    ready = Ready(call_ns=call_ns)
+    channel.send(ready)
+    while (turn := channel.receive(Slice)) is not None:
+        yield turn
+        channel.send(ready)
+
+
+def _run(case: Case, draw: Draw, calls: Sequence[Call], turn: Slice) -> Timed:
+    seconds, min_count = turn.seconds, turn.min_count
     if case.scenario == "multi-stream":
-        return run_multi_stream(draw, case.batch, seconds=case.seconds, min_count=case.min_count)
+        return run_multi_stream(draw, case.batch, seconds=seconds, min_count=min_count)
     if case.scenario == "offline":
-        return run_offline(calls, case.batch, seconds=case.seconds, min_count=case.min_count)
+        return run_offline(calls, case.batch, seconds=seconds, min_count=min_count)
     if case.scenario == "server":
         return run_server(
-            draw, case.batch, bound_ms=case.latency_bound_ms, seconds=case.seconds, seed=case.seed
+            draw, case.batch, bound_ms=case.latency_bound_ms, seconds=seconds, seed=case.seed
         )
-    return run_single_stream(draw, case.batch, seconds=case.seconds, min_count=case.min_count)
+    return run_single_stream(draw, case.batch, seconds=seconds, min_count=min_count)
 
 
 def serve(prepare: Prepare) -> None:
     """Answer the case on stdin."""
 
-    def respond(case: Case) -> Measurement | Examination:
+    def respond(case: Case, channel: Channel) -> Measurement | Examination:
         if not case.examine:
-            return measure_case(case, prepare)
+            return measure_case(case, prepare, channel)
         with prepare(case) as contender:
-            return contender.examine()
+            return replace(contender.examine(), peak_bytes=read_peak_bytes())
 
-    answer(Case, respond)
+    converse(Case, respond)
 
 
 @contextmanager

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import selectors
-import subprocess
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 
 import msgspec
 
-from genx_runtimes.backends import split_backend
-from genx_runtimes.child import explain_end
+from genx_runtimes.backends import runs_on_cpu
+from genx_runtimes.child import Child
 from genx_runtimes.cpu import count_usable_cores
 from genx_runtimes.errors import BackendError
 from genx_runtimes.generate.plan import Plan
@@ -65,8 +62,7 @@ def choose_workers(plan: Plan) -> int:
 
     A GPU is given to one process.
     """
-    backend, device = split_backend(plan.settings.backend)
-    if backend.needs_gpu or device not in (None, "cpu"):
+    if not runs_on_cpu(plan.settings.backend):
         return 1
     return max(1, count_usable_cores() // plan.settings.threads)
 
@@ -75,47 +71,26 @@ class _Worker:
     """A process that makes one shard at a time."""
 
     def __init__(self, plan: Plan) -> None:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
-        self._process = subprocess.Popen(
-            (sys.executable, "-m", WORKER),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            start_new_session=True,  # Ctrl-C is the driver's, which ends its workers
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._requests, self.answers = self._process.stdin, self._process.stdout
+        self._child = Child((sys.executable, "-m", WORKER))
         self._index = -1
+        self.answers = self._child.answers
         self.has_ended = False
-        self._send(msgspec.json.encode(plan))
+        self._child.ask(msgspec.json.encode(plan))
 
     def ask(self, index: int) -> None:
         """Have a shard made."""
         self._index = index
-        self._send(b"%d" % index)
+        self._child.ask(b"%d" % index)
 
     def answer(self) -> Outcome:
         """Wait for what became of the shard; `has_ended` tells whether the process did, too."""
-        line = self.answers.readline()
-        if line.endswith(b"\n"):
-            return msgspec.json.decode(line, type=Outcome)
+        answered = self._child.answer()
+        if not answered.failure:
+            return msgspec.json.decode(answered.output, type=Outcome)
         self.has_ended = True
-        code = self._process.wait()
-        self._errors.seek(0)
-        how = explain_end(code, self._errors.read())
-        err = BackendError(f"the process that made shard {self._index} {how}")
+        err = BackendError(f"the process that made shard {self._index} {answered.failure}")
         return Outcome(index=self._index, failure=Failure.of(err))
 
     def end(self) -> None:
         """End the process at once, and wait until it is gone."""
-        self._process.kill()
-        self._process.wait()
-        for file in (self._requests, self.answers, self._errors):
-            with suppress(BrokenPipeError):  # of what it was not sent
-                file.close()
-
-    def _send(self, line: bytes) -> None:
-        with suppress(BrokenPipeError):  # it died; answer() tells how
-            self._requests.write(line + b"\n")
-            self._requests.flush()
+        self._child.end()

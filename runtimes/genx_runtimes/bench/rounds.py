@@ -1,0 +1,118 @@
+"""One round of a case, or of several that take turns: what workers are asked, what they answer."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import msgspec
+
+from genx_runtimes.bench.case import Case, Examination, Measurement
+from genx_runtimes.bench.contender import Contender
+from genx_runtimes.bench.energy import Meter, RailMeter
+from genx_runtimes.bench.options import BenchOptions
+from genx_runtimes.bench.tally import Tally
+from genx_runtimes.bench.turns import SLICE_S, run_in_turns
+from genx_runtimes.child import Outcome, run_child
+from genx_runtimes.memory import read_free_bytes
+
+SEED = 0
+_ROUND_STRIDE = 2**44  # rounds draw different samples
+_MEMORY_SHARE = 0.5  # of what is free
+
+_Answer = TypeVar("_Answer", Examination, Measurement)
+
+
+def split_group(
+    group: Sequence[Tally], options: BenchOptions, meters: Sequence[Meter]
+) -> list[list[Tally]]:
+    """Return which of the cases that are compared are alive at the same time: all, or none.
+
+    Those that have failed are left out. They are where calls follow one another on the CPU, a
+    round is long enough for turns, all fit in half of the free memory, and no meter of this
+    machine averages over several turns.
+
+    Args:
+        group: of one bundle, batch size and scenario.
+        options: how to measure.
+        meters: of this machine.
+    """
+    live = [tally for tally in group if not tally.failure]
+    peaks = [t.examined.peak_bytes if t.examined else None for t in live]
+    known = [peak for peak in peaks if peak is not None]
+    free = read_free_bytes()
+    shared = (
+        len(live) > 1
+        and live[0].scenario in ("single-stream", "multi-stream")
+        and options.min_duration_s / options.rounds >= 2 * SLICE_S
+        and all(tally.contender.runs_on_cpu for tally in live)
+        and not any(isinstance(meter, RailMeter) for meter in meters)
+        and len(known) == len(peaks)
+        and free is not None
+        and sum(known) <= _MEMORY_SHARE * free
+    )
+    return [live] if shared else [[tally] for tally in live]
+
+
+def examine(tally: Tally, options: BenchOptions) -> Examination | str:
+    """Compare a contender with the golden samples, and time the parts of a call."""
+    case = replace(_make_case(tally, options, 0), examine=True)
+    return _read(tally.contender, _run_alone(tally, case, options), Examination)
+
+
+def measure(party: Sequence[Tally], options: BenchOptions, turn: int) -> None:
+    """Measure a case, or several in turn, for one round, and note it in the tallies."""
+    cases = [_make_case(tally, options, turn) for tally in party]
+    if len(party) == 1:
+        outcomes = [_run_alone(party[0], cases[0], options)]
+    else:
+        asked = [(t.contender.module, case) for t, case in zip(party, cases, strict=True)]
+        outcomes = run_in_turns(asked, grace_s=options.grace_s)
+    for tally, outcome in zip(party, outcomes, strict=True):
+        answer = _read(tally.contender, outcome, Measurement)
+        if isinstance(answer, str):
+            tally.failure = answer
+        else:
+            tally.rounds.append(answer)
+
+
+def _make_case(tally: Tally, options: BenchOptions, turn: int) -> Case:
+    contender, rounds = tally.contender, options.count_rounds(tally.scenario)
+    return Case(
+        bundle=str(contender.bundle.path.absolute()),
+        precision=contender.bundle.variant(contender.variant).name,
+        backend=contender.backend,
+        source=contender.source,
+        batch=tally.batch,
+        threads=tally.threads,
+        seed=SEED,
+        start=turn * _ROUND_STRIDE,
+        seconds=options.min_duration_s / rounds,
+        warm_up_s=options.warm_up_s,
+        scenario=tally.scenario,
+        min_count=-(-options.min_count // rounds),
+        instances=contender.instances if tally.scenario == "offline" else 1,
+        latency_bound_ms=options.latency_bound_ms,
+        allow_fallback=options.allow_fallback,
+    )
+
+
+def _run_alone(tally: Tally, case: Case, options: BenchOptions) -> Outcome:
+    return run_child(
+        (sys.executable, "-m", tally.contender.module),
+        data=msgspec.json.encode(replace(case, spawned_ns=time.monotonic_ns())),
+        timeout_s=case.warm_up_s + 3 * case.seconds + options.grace_s,
+    )
+
+
+def _read(contender: Contender, outcome: Outcome, kind: type[_Answer]) -> _Answer | str:
+    """Return what a worker answered, or why it did not."""
+    if outcome.failure:
+        return outcome.failure
+    try:
+        return msgspec.json.decode(outcome.output, type=kind)
+    except msgspec.MsgspecError as err:
+        return f"{contender.module} answered no measurement: {err}"

@@ -1,0 +1,285 @@
+"""Contenders that take turns: one works at a time, and who fails is told and missed by nobody."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import groupby, pairwise
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from genx_runtimes.bench import BenchOptions, Contender, rounds, run_bench
+from genx_runtimes.bench.case import Case, Examination, Measurement
+from genx_runtimes.bench.energy import Meter, RailMeter
+from genx_runtimes.bench.record import Scenario
+from genx_runtimes.bench.rounds import split_group
+from genx_runtimes.bench.tally import Tally
+from genx_runtimes.bench.turns import SLICE_S, plan_turns, run_in_turns
+from genx_runtimes.bundle import open_bundle
+
+# Notes when it calls; `source` of the case is the log.
+NOTING = """
+import os, signal, sys, time
+from contextlib import contextmanager
+from genx_runtimes.bench.worker import Prepared, serve
+
+@contextmanager
+def prepare(case):
+    called = 0
+    def draw(count):
+        nonlocal called
+        called += 1
+        start = time.monotonic_ns()
+        time.sleep(CALL_S)
+        with open(case.source, "a") as log:
+            log.write(f"NAME {start} {time.monotonic_ns()}\\n")
+        FAILURE
+    print("an engine that talks")
+    yield Prepared(draw=draw, versions={"fake": "1"})
+
+serve(prepare)
+"""
+OTHERS = {
+    "chatty": ("print('hello', flush=True); input()", "does not take turns"),
+    "short": ("import json, sys\njson.loads(sys.stdin.readline())", "said nothing"),
+    "raises": ("raise OSError('no disk')", "OSError: no disk"),
+    "hangs": ("import time\ntime.sleep(600)", "no answer within 3.05 s and was ended"),
+}
+
+
+@pytest.fixture
+def write_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], str]:
+    """Write a module that a worker process can run; returns its name."""
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+
+    def write(name: str, text: str) -> str:
+        (tmp_path / f"{name}.py").write_text(text)
+        return name
+
+    return write
+
+
+def make_worker(name: str, failure: str = "pass", call_s: float = 0.001) -> str:
+    """Return the text of one that fails, after some calls, as a line of Python says."""
+    text = NOTING.replace("FAILURE", failure).replace("NAME", name)
+    return text.replace("CALL_S", str(call_s))
+
+
+def make_case(log: Path, seconds: float = 0.4) -> Case:
+    return Case(
+        bundle="",
+        precision=None,
+        backend="",
+        source=str(log),
+        batch=2,
+        threads=1,
+        seed=0,
+        start=0,
+        seconds=seconds,
+        warm_up_s=0.05,
+        min_count=1,
+    )
+
+
+def read_log(log: Path) -> list[tuple[str, int, int]]:
+    """Return who called from when to when, in nanoseconds, in the order of the calls."""
+    lines = [line.split() for line in log.read_text().splitlines()]
+    return sorted(((n, int(a), int(b)) for n, a, b in lines), key=lambda call: call[1])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "call_s", "count"),
+    [
+        (1.0, 0.0001, 40),  # 25 ms each
+        (1.0, 0.01, 20),  # five calls each
+        (1.0, 3.0, 1),
+        (0.01, 0.001, 1),
+    ],
+)
+def test_turns_are_short_and_hold_five_calls(seconds: float, call_s: float, count: int) -> None:
+    turns, turn = plan_turns(seconds, 5, call_s)
+    assert turns == count
+    assert turns * turn.seconds == pytest.approx(seconds)
+    assert turns * turn.min_count >= 5
+
+
+def test_one_works_at_a_time_there_and_back(
+    tmp_path: Path, write_worker: Callable[[str, str], str]
+) -> None:
+    log = tmp_path / "log"
+    modules = [write_worker(name, make_worker(name)) for name in ("one", "two")]
+    outcomes = run_in_turns([(m, make_case(log)) for m in modules], grace_s=30)
+    calls = read_log(log)
+    assert all(end <= start for (_, _, end), (_, start, _) in pairwise(calls))
+    order = [name for name, _ in groupby(name for name, _, _ in calls)]
+    # Each warms up; of sixteen turns the last of a pass and the first of the next are of one.
+    assert order == [*["one", "two"] * 9, "one"]
+    for outcome in outcomes:
+        made = msgspec.json.decode(outcome.output, type=Measurement)
+        assert len(made.slices) == round(0.4 / SLICE_S)
+        assert sum(made.slices) == len(made.latencies_ns) == made.samples / 2
+        assert made.wall_ns == pytest.approx(0.4e9, rel=0.2)
+        assert made.conditions is not None
+        assert made.cold is not None
+
+
+def test_the_first_call_of_a_turn_is_not_timed(
+    tmp_path: Path, write_worker: Callable[[str, str], str]
+) -> None:
+    log = tmp_path / "log"
+    slow_after_others = (
+        "lines = open(case.source).read().splitlines()[-2:-1]\n"
+        "        time.sleep(0.2 if lines and not lines[0].startswith('NAME') else 0)"
+    )
+    modules = [write_worker(n, make_worker(n, slow_after_others)) for n in ("one", "two")]
+    asked = [(module, make_case(log, seconds=0.1)) for module in modules]
+    for outcome in run_in_turns(asked, grace_s=30):
+        made = msgspec.json.decode(outcome.output, type=Measurement)
+        assert max(made.latencies_ns) < 0.15e9
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        ("if called == 60: os.kill(os.getpid(), signal.SIGKILL)", "was killed by SIGKILL"),
+        ("if called == 60: raise MemoryError", "ran out of memory"),
+        ("if called == 60: raise OSError('no disk')", "OSError: no disk"),
+        ("if called == 60: time.sleep(600)", "gave no answer within 3.075 s and was ended"),
+    ],
+)
+def test_who_fails_in_a_turn_is_told_and_the_others_go_on(
+    tmp_path: Path, write_worker: Callable[[str, str], str], failure: str, reason: str
+) -> None:
+    failing = write_worker("failing", make_worker("failing", failure))
+    well = write_worker("well", make_worker("well"))
+    asked = [(m, make_case(tmp_path / "log")) for m in (failing, well)]
+    failed, finished = run_in_turns(asked, grace_s=3)
+    assert failed.failure == reason
+    made = msgspec.json.decode(finished.output, type=Measurement)
+    assert len(made.slices) == round(0.4 / SLICE_S)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_who_never_takes_a_turn_is_told_and_the_others_go_on(
+    tmp_path: Path, write_worker: Callable[[str, str], str], name: str
+) -> None:
+    text, reason = OTHERS[name]
+    asked = [write_worker(f"{name}_worker", text), write_worker("well", make_worker("well"))]
+    failed, finished = run_in_turns([(m, make_case(tmp_path / "log")) for m in asked], grace_s=3)
+    assert reason in failed.failure
+    assert not finished.failure
+
+
+def test_ctrl_c_ends_them_all_at_once(
+    tmp_path: Path, write_worker: Callable[[str, str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from genx_runtimes.bench import turns
+
+    log = tmp_path / "log"
+    modules = [write_worker(name, make_worker(name)) for name in ("one", "two")]
+
+    def interrupt(*_: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(turns, "plan_turns", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run_in_turns([(m, make_case(log)) for m in modules], grace_s=300)
+    calls = len(read_log(log))
+    time.sleep(0.2)
+    assert len(read_log(log)) == calls
+
+
+def make_group(bundle: Path, scenario: Scenario, backends: tuple[str, ...]) -> list[Tally]:
+    found = open_bundle(bundle)
+    return [
+        Tally(
+            contender=Contender(bundle=found, name=f"{place}", module="none", backend=backend),
+            scenario=scenario,
+            batch=1,
+            threads=1,
+            examined=Examination(peak_bytes=10**8),
+        )
+        for place, backend in enumerate(backends)
+    ]
+
+
+CPU = ("onnxruntime", "torch", "openvino")
+LONG = BenchOptions(min_duration_s=10.0, rounds=10)
+
+
+@pytest.mark.parametrize(
+    ("backends", "scenario", "options", "shared"),
+    [
+        (CPU, "single-stream", LONG, True),
+        (CPU, "multi-stream", LONG, True),
+        (CPU, "offline", LONG, False),  # an engine may compute ahead while others work
+        (CPU, "server", LONG, False),
+        (CPU[:1], "single-stream", LONG, False),
+        (("onnxruntime:cpu", "openvino"), "single-stream", LONG, True),
+        (("onnxruntime", "onnxruntime:cuda"), "single-stream", LONG, False),
+        (("onnxruntime", "tensorrt"), "single-stream", LONG, False),
+        (CPU, "single-stream", replace(LONG, min_duration_s=0.4), False),  # 40 ms a round
+    ],
+)
+def test_who_is_alive_at_the_same_time(
+    tiny_bundle: Path,
+    backends: tuple[str, ...],
+    scenario: Scenario,
+    options: BenchOptions,
+    shared: bool,
+) -> None:
+    group = make_group(tiny_bundle, scenario, backends)
+    parties = split_group(group, options, [])
+    assert parties == ([group] if shared else [[tally] for tally in group])
+
+
+def test_who_does_not_fit_in_memory_is_alone(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = make_group(tiny_bundle, "single-stream", CPU)
+    for free, parties in ((6 * 10**8, 1), (6 * 10**8 - 1, 3), (None, 3)):
+        monkeypatch.setattr(rounds, "read_free_bytes", lambda free=free: free)
+        assert len(split_group(group, LONG, [])) == parties
+    monkeypatch.setattr(rounds, "read_free_bytes", lambda: 10**12)
+    group[1].examined = Examination()  # what it takes is not known
+    assert len(split_group(group, LONG, [])) == 3
+
+
+def test_a_meter_that_is_slower_than_a_turn_keeps_them_apart(tiny_bundle: Path) -> None:
+    group = make_group(tiny_bundle, "single-stream", CPU)
+    meters: list[Meter] = [RailMeter([])]
+    assert len(split_group(group, LONG, meters)) == 3
+
+
+def test_what_failed_does_not_keep_the_others_apart(tiny_bundle: Path) -> None:
+    group = make_group(tiny_bundle, "single-stream", CPU)
+    group[1].examined, group[1].failure = None, "crashed"
+    assert split_group(group, LONG, []) == [[group[0], group[2]]]
+
+
+def test_the_report_holds_the_turns_and_the_ratio_of_them(tiny_bundle: Path) -> None:
+    bundle = open_bundle(tiny_bundle)
+    contenders = [
+        Contender(
+            bundle=bundle, name=name, module="genx_runtimes.bench.worker", backend="onnxruntime"
+        )
+        for name in ("one", "two")
+    ]
+    options = BenchOptions(
+        batches=(2,), threads=1, min_duration_s=0.4, rounds=2, warm_up_s=0.05, min_count=4
+    )
+    seen: list[str] = []
+    first, other = run_bench(contenders, options, progress=seen.append).rows
+    for row in (first, other):
+        assert [len(turns) for turns in row.round_slices_ms] == [8, 8]
+        assert len(row.round_p50_ms) == 2
+        assert row.latency is not None
+        assert row.latency.best_ms <= min(min(turns) for turns in row.round_slices_ms)
+    assert other.speedup is not None
+    assert 0.5 < other.speedup.ratio < 2
+    assert "round 1 of 2: one and two, single-stream, batch 2; about" in " ".join(seen)

@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=10.0, help="timed, of each row")
     parser.add_argument("--threads", type=int, default=1, help="of each engine")
-    parser.add_argument("--rounds", type=int, help="in which the engines take turns")
+    parser.add_argument("--rounds", type=int, help="of the engines, each in new processes")
     args = parser.parse_args()
     genx = str(Path(sys.executable).with_name("genx"))
     with tempfile.TemporaryDirectory() as folder:

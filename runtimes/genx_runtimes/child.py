@@ -75,6 +75,7 @@ class Child:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._requests, self.answers = self._process.stdin, self._process.stdout
+        self._is_late = False
 
     def ask(self, line: bytes) -> None:
         """Send a line; one that has died says so where its answer is read."""
@@ -93,26 +94,33 @@ class Child:
         Args:
             timeout_s: seconds after which it is killed; None waits for ever.
         """
-        late = threading.Event()
-
-        def give_up() -> None:
-            late.set()
-            self._process.kill()
-
-        timer = threading.Timer(timeout_s or 0, give_up)
-        if timeout_s is not None:
-            timer.start()
+        timer = threading.Timer(timeout_s or 0, self._give_up)
+        timer.daemon = True
         try:
+            if timeout_s is not None:
+                timer.start()
             line = self.answers.readline()
+            if line.endswith(b"\n"):
+                return Outcome(output=line)
+            code = self._process.wait()
         finally:
             timer.cancel()
-        if line.endswith(b"\n"):
-            return Outcome(output=line)
-        code = self._process.wait()
-        if late.is_set():
+        if self._is_late:
             return Outcome(output=b"", failure=_tell_late(timeout_s))
         self._errors.seek(0)
         return Outcome(output=b"", failure=explain_end(code, self._errors.read()))
+
+    def _give_up(self) -> None:
+        self._is_late = True
+        self._process.kill()
+
+    def stop(self) -> None:
+        """Let none of its threads run, not on Windows."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it run again."""
+        self._process.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
         """End the process at once, and wait until it is gone."""

@@ -31,7 +31,7 @@ def test_nothing_is_told_where_there_is_nothing(tmp_path: Path) -> None:
         celsius=None,
         throttles=None,
     )
-    seen = compare([(found, found)], wall_ns=10**9, threads=2)
+    seen = compare(found, found, wall_ns=10**9, threads=2)
     assert (seen.waiting, seen.others, seen.stolen, seen.throttled) == (None, None, None, None)
     assert list_disturbances(seen) == []
 
@@ -69,11 +69,11 @@ def test_the_process_own_group_is_looked_at(tmp_path: Path, line: str, folder: s
 
 
 def test_a_clock_that_fell_is_a_notice_and_no_disturbance() -> None:
-    slower = compare([(CALM, replace(CALM, mhz=1700.0))], wall_ns=10**9, threads=1)
+    slower = compare(CALM, replace(CALM, mhz=1700.0), wall_ns=10**9, threads=1)
     assert list_notices(slower) == ["the clock fell from 2000 to 1700 MHz while it was timed"]
     assert list_disturbances(slower) == []
     for mhz in (1900.0, 2500.0, None):
-        found = compare([(CALM, replace(CALM, mhz=mhz))], wall_ns=10**9, threads=1)
+        found = compare(CALM, replace(CALM, mhz=mhz), wall_ns=10**9, threads=1)
         assert list_notices(found) == []
     assert list_notices(None) == []
 
@@ -86,7 +86,7 @@ def test_the_clock_is_taken_from_cpuinfo_where_there_is_no_cpufreq(tmp_path: Pat
 def test_others_are_what_was_busy_and_not_this_process() -> None:
     cores = len(list_allowed_cpus())
     after = replace(CALM, own_s=1.0, busy_s=1.0 + 0.5 * cores, stolen_s=0.1 * cores, throttles=4)
-    seen = compare([(CALM, after)], wall_ns=10**9, threads=1)
+    seen = compare(CALM, after, wall_ns=10**9, threads=1)
     assert seen.others == pytest.approx(0.5)
     assert seen.stolen == pytest.approx(0.1)
     assert seen.throttled
@@ -96,32 +96,19 @@ def test_others_are_what_was_busy_and_not_this_process() -> None:
 def test_a_quiet_machine_is_no_disturbance() -> None:
     cores = len(list_allowed_cpus())
     after = replace(CALM, own_s=1.9, busy_s=1.9 + 0.02 * cores, waiting_ns=10_000_000)
-    assert list_disturbances(compare([(CALM, after)], wall_ns=10**9, threads=2)) == []
+    assert list_disturbances(compare(CALM, after, wall_ns=10**9, threads=2)) == []
 
 
 def test_waiting_is_a_share_of_all_threads() -> None:
     after = replace(CALM, waiting_ns=200)
-    assert compare([(CALM, after)], wall_ns=1000, threads=2).waiting == pytest.approx(0.1)
+    assert compare(CALM, after, wall_ns=1000, threads=2).waiting == pytest.approx(0.1)
     # A thread has ended, and what it waited is gone.
-    assert compare([(after, CALM)], wall_ns=1000, threads=2).waiting == 0
-
-
-def test_what_happened_between_stretches_is_left_out() -> None:
-    cores = len(list_allowed_cpus())
-    first = replace(CALM, own_s=1.0, busy_s=1.0)
-    again = replace(CALM, own_s=1.5, busy_s=9.0, waiting_ns=10**9, throttles=50)  # another's turn
-    last = replace(again, own_s=2.5, busy_s=10.0 + 0.2 * cores, mhz=1900.0)
-    seen = compare([(CALM, first), (again, last)], wall_ns=2 * 10**9, threads=1)
-    assert seen.others == pytest.approx(0.1)
-    assert (seen.waiting, seen.throttled) == (0, False)
-    assert (seen.mhz_before, seen.mhz_after) == (2000.0, 1900.0)
-    unknown = replace(last, busy_s=None)
-    assert compare([(CALM, first), (again, unknown)], wall_ns=1, threads=1).others is None
+    assert compare(after, CALM, wall_ns=1000, threads=2).waiting == 0
 
 
 def test_the_worst_round_counts() -> None:
-    calm = compare([(CALM, CALM)], wall_ns=10**9, threads=1)
-    hot = compare([(CALM, replace(CALM, celsius=90.0, mhz=900.0))], wall_ns=10**9, threads=1)
+    calm = compare(CALM, CALM, wall_ns=10**9, threads=1)
+    hot = compare(CALM, replace(CALM, celsius=90.0, mhz=900.0), wall_ns=10**9, threads=1)
     worst = take_worst([calm, hot])
     assert worst is not None
     assert (worst.celsius_after, worst.mhz_after, worst.mhz_before) == (90.0, 900.0, 2000.0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,16 +12,18 @@ from itertools import groupby, pairwise
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
-from genx_runtimes.bench import BenchOptions, Contender, rounds, run_bench
+from genx_runtimes.bench import BenchOptions, Contender, rounds, run_bench, turns
 from genx_runtimes.bench.case import Case, Examination, Measurement
-from genx_runtimes.bench.energy import Meter, RailMeter
+from genx_runtimes.bench.energy import Meter, NvmlMeter, RailMeter, RaplMeter
 from genx_runtimes.bench.record import Scenario
 from genx_runtimes.bench.rounds import split_group
 from genx_runtimes.bench.tally import Tally
 from genx_runtimes.bench.turns import SLICE_S, plan_turns, run_in_turns
 from genx_runtimes.bundle import open_bundle
+from genx_runtimes.system_files import read_text
 
 # Notes when it calls; `source` of the case is the log.
 NOTING = """
@@ -113,7 +117,7 @@ def test_one_works_at_a_time_there_and_back(
 ) -> None:
     log = tmp_path / "log"
     modules = [write_worker(name, make_worker(name)) for name in ("one", "two")]
-    outcomes = run_in_turns([(m, make_case(log)) for m in modules], grace_s=30)
+    outcomes, conditions = run_in_turns([(m, make_case(log)) for m in modules], grace_s=30)
     calls = read_log(log)
     assert all(end <= start for (_, _, end), (_, start, _) in pairwise(calls))
     order = [name for name, _ in groupby(name for name, _, _ in calls)]
@@ -123,9 +127,10 @@ def test_one_works_at_a_time_there_and_back(
         made = msgspec.json.decode(outcome.output, type=Measurement)
         assert len(made.slices) == round(0.4 / SLICE_S)
         assert sum(made.slices) == len(made.latencies_ns) == made.samples / 2
-        assert made.wall_ns == pytest.approx(0.4e9, rel=0.2)
+        assert made.wall_ns >= 0.4e9
         assert made.conditions is not None
         assert made.cold is not None
+    assert conditions.others is None or conditions.others < 1
 
 
 def test_the_first_call_of_a_turn_is_not_timed(
@@ -138,7 +143,7 @@ def test_the_first_call_of_a_turn_is_not_timed(
     )
     modules = [write_worker(n, make_worker(n, slow_after_others)) for n in ("one", "two")]
     asked = [(module, make_case(log, seconds=0.1)) for module in modules]
-    for outcome in run_in_turns(asked, grace_s=30):
+    for outcome in run_in_turns(asked, grace_s=30)[0]:
         made = msgspec.json.decode(outcome.output, type=Measurement)
         assert max(made.latencies_ns) < 0.15e9
 
@@ -158,7 +163,7 @@ def test_who_fails_in_a_turn_is_told_and_the_others_go_on(
     failing = write_worker("failing", make_worker("failing", failure))
     well = write_worker("well", make_worker("well"))
     asked = [(m, make_case(tmp_path / "log")) for m in (failing, well)]
-    failed, finished = run_in_turns(asked, grace_s=3)
+    (failed, finished), _ = run_in_turns(asked, grace_s=3)
     assert failed.failure == reason
     made = msgspec.json.decode(finished.output, type=Measurement)
     assert len(made.slices) == round(0.4 / SLICE_S)
@@ -170,28 +175,105 @@ def test_who_never_takes_a_turn_is_told_and_the_others_go_on(
 ) -> None:
     text, reason = OTHERS[name]
     asked = [write_worker(f"{name}_worker", text), write_worker("well", make_worker("well"))]
-    failed, finished = run_in_turns([(m, make_case(tmp_path / "log")) for m in asked], grace_s=3)
+    cases = [(module, make_case(tmp_path / "log")) for module in asked]
+    (failed, finished), _ = run_in_turns(cases, grace_s=3)
     assert reason in failed.failure
     assert not finished.failure
 
 
-def test_ctrl_c_ends_them_all_at_once(
+SPINNING = """
+import hashlib, os, threading, time
+from contextlib import contextmanager
+from genx_runtimes.bench.worker import Prepared, serve
+
+def spin():
+    while True:  # as the threads of an engine do, without Python's lock
+        hashlib.sha256(bytes(10**6))
+
+@contextmanager
+def prepare(case):
+    with open(case.source, "a") as log:
+        log.write(f"{os.getpid()}\\n")
+    def draw(count):
+        time.sleep(0.001)
+        with open(f"{case.source}-cpu", "a") as log:
+            log.write(f"{time.monotonic()} {time.process_time()}\\n")
+    yield Prepared(draw=draw, versions={})
+
+threading.Thread(target=spin, daemon=True).start()
+serve(prepare)
+"""
+
+
+def test_an_engine_that_spins_on_disturbs_nobody(
+    tmp_path: Path, write_worker: Callable[[str, str], str]
+) -> None:
+    """Between two of its turns it takes hardly any CPU time: it is stopped."""
+    log = tmp_path / "log"
+    asked = [write_worker("spinning", SPINNING), write_worker("well", make_worker("well"))]
+    outcomes, _ = run_in_turns([(module, make_case(log)) for module in asked], grace_s=30)
+    assert [outcome.failure for outcome in outcomes] == ["", ""]
+    lines = (tmp_path / "log-cpu").read_text().splitlines()
+    calls = [[float(number) for number in line.split()] for line in lines]
+    shares = [(c1 - c0) / (t1 - t0) for (t0, c0), (t1, c1) in pairwise(calls) if t1 - t0 > 0.02]
+    assert len(shares) >= 6
+    assert np.median(shares) < 0.5
+
+
+def test_ctrl_c_in_a_turn_ends_them_all(
     tmp_path: Path, write_worker: Callable[[str, str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from genx_runtimes.bench import turns
+    log, taken, take = tmp_path / "log", [], turns._Player.take
+    asked = [(write_worker(name, SPINNING), make_case(log)) for name in ("one", "two")]
 
-    log = tmp_path / "log"
-    modules = [write_worker(name, make_worker(name)) for name in ("one", "two")]
+    def interrupt(*args: object) -> None:
+        take(*args)  # type: ignore[arg-type]
+        taken.append(args)
+        if len(taken) == 5:
+            raise KeyboardInterrupt
 
-    def interrupt(*_: object) -> object:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(turns, "plan_turns", interrupt)
+    monkeypatch.setattr(turns._Player, "take", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        run_in_turns([(m, make_case(log)) for m in modules], grace_s=300)
-    calls = len(read_log(log))
-    time.sleep(0.2)
-    assert len(read_log(log)) == calls
+        run_in_turns(asked, grace_s=300)
+    pids = [int(line) for line in log.read_text().split()]
+    assert len(pids) == 2
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is of Linux")
+def test_the_driver_is_killed_and_who_is_stopped_ends_too(
+    tmp_path: Path, write_worker: Callable[[str, str], str]
+) -> None:
+    log = tmp_path / "log"
+    write_worker("one", SPINNING)
+    write_worker("two", SPINNING)
+    write_worker(
+        "driver",
+        "from genx_runtimes.bench.turns import run_in_turns\n"
+        "from genx_runtimes.bench.case import Case\n"
+        f"case = {make_case(log, seconds=600)!r}\n"
+        "run_in_turns([('one', case), ('two', case)], grace_s=300)\n",
+    )
+    driver = subprocess.Popen((sys.executable, "-m", "driver"))
+    while not log.exists() or len(log.read_text().split()) < 2:
+        assert driver.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.5)  # turns go on
+    driver.kill()
+    driver.wait()
+    pids = [int(line) for line in log.read_text().split()]
+    deadline = time.monotonic() + 10
+    while any(map(is_running, pids)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there, and no zombie that nobody has waited for."""
+    text = read_text(Path(f"/proc/{pid}/stat"))
+    return bool(text) and text.rpartition(")")[2].split()[0] != "Z"
 
 
 def make_group(bundle: Path, scenario: Scenario, backends: tuple[str, ...]) -> list[Tally]:
@@ -223,6 +305,7 @@ LONG = BenchOptions(min_duration_s=10.0, rounds=10)
         (("onnxruntime:cpu", "openvino"), "single-stream", LONG, True),
         (("onnxruntime", "onnxruntime:cuda"), "single-stream", LONG, False),
         (("onnxruntime", "tensorrt"), "single-stream", LONG, False),
+        (("onnxruntime", "jax"), "single-stream", LONG, False),  # where that runs is not known
         (CPU, "single-stream", replace(LONG, min_duration_s=0.4), False),  # 40 ms a round
     ],
 )
@@ -243,17 +326,20 @@ def test_who_does_not_fit_in_memory_is_alone(
 ) -> None:
     group = make_group(tiny_bundle, "single-stream", CPU)
     for free, parties in ((6 * 10**8, 1), (6 * 10**8 - 1, 3), (None, 3)):
-        monkeypatch.setattr(rounds, "read_free_bytes", lambda free=free: free)
+        monkeypatch.setattr(rounds, "read_available_bytes", lambda free=free: free)
         assert len(split_group(group, LONG, [])) == parties
-    monkeypatch.setattr(rounds, "read_free_bytes", lambda: 10**12)
+    monkeypatch.setattr(rounds, "read_available_bytes", lambda: 10**12)
     group[1].examined = Examination()  # what it takes is not known
     assert len(split_group(group, LONG, [])) == 3
 
 
-def test_a_meter_that_is_slower_than_a_turn_keeps_them_apart(tiny_bundle: Path) -> None:
+def test_a_meter_that_does_not_keep_up_keeps_them_apart(tiny_bundle: Path) -> None:
     group = make_group(tiny_bundle, "single-stream", CPU)
-    meters: list[Meter] = [RailMeter([])]
-    assert len(split_group(group, LONG, meters)) == 3
+    quick: list[Meter] = [RaplMeter([])]
+    assert len(split_group(group, LONG, quick)) == 1
+    slow: tuple[Meter, ...] = (RailMeter([]), NvmlMeter("GPU 0", lambda: 0))
+    for meter in slow:
+        assert len(split_group(group, LONG, [*quick, meter])) == 3
 
 
 def test_what_failed_does_not_keep_the_others_apart(tiny_bundle: Path) -> None:

@@ -54,7 +54,7 @@ def bench(  # noqa: PLR0913 - one parameter a flag
         int,
         typer.Option(
             help="How often each contender is measured, in a new process; from 5 on three times "
-            "as often while their ratio is not known to 3 %; in server 3 times at most."
+            "as often while their ratio is not known to 2 %; in server 3 times at most."
         ),
     ] = 10,
     compare_torch: Annotated[

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import BinaryIO, TypeVar
@@ -13,6 +15,7 @@ from genx_runtimes.child import one_line
 
 _Request = TypeVar("_Request")
 _Message = TypeVar("_Message")
+_PR_SET_PDEATHSIG = 1
 
 
 class Channel:
@@ -55,6 +58,7 @@ def converse(kind: type[_Request], respond: Callable[[_Request, Channel], object
         kind: of the request.
         respond: is given what it can talk by, and returns the answer.
     """
+    _end_with_parent()
     out = os.dup(1)
     os.dup2(2, 1)  # what an engine prints must not mix with the answer
     with os.fdopen(out, "wb") as sink:
@@ -69,3 +73,12 @@ def converse(kind: type[_Request], respond: Callable[[_Request, Channel], object
         except Exception as err:  # an engine may raise anything; the parent shows this line
             sys.exit(one_line(err))
         channel.send(response)
+
+
+def _end_with_parent() -> None:
+    """Have Linux kill this process where its parent is killed: while stopped it can't notice.
+
+    Source: prctl(2), PR_SET_PDEATHSIG.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

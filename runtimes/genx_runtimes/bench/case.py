@@ -73,10 +73,12 @@ class Ready:
     """A worker says that it is warm, or that its turn is over.
 
     Args:
-        call_ns: the median of the last calls, in nanoseconds.
+        call_ns: what a call or query took at the end of the warm-up, in nanoseconds.
+        cpu_s: CPU time of the process by now.
     """
 
     call_ns: float
+    cpu_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,7 @@ class Measurement:
         warm_up: how it settled.
         latencies_ns: every timed call or query, in nanoseconds, in order.
         samples: drawn while timing.
-        wall_ns: from the first timed call to the end of the last.
+        wall_ns: from the first timed call to the end of the last, of all turns together.
         versions: of what ran, such as {"onnxruntime": "1.23.2"}.
         rate: of scenario `server`: queries a second that met the bound; None if none did.
         conditions: of the machine while timing; None where nothing is told.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,24 +68,21 @@ def look(root: Path = _ROOT) -> Glimpse:
     )
 
 
-def compare(
-    glimpses: Sequence[tuple[Glimpse, Glimpse]], *, wall_ns: int, threads: int
-) -> Conditions:
-    """Return what happened while it was timed.
+def compare(before: Glimpse, after: Glimpse, *, wall_ns: int, threads: int) -> Conditions:
+    """Return what happened between two glimpses.
 
     Args:
-        glimpses: at the start and at the end of each stretch that was timed, one at least.
-        wall_ns: nanoseconds that they took together.
+        before: at the start of the timing.
+        after: at its end.
+        wall_ns: nanoseconds between them.
         threads: engine threads.
     """
     wall_s = max(wall_ns, 1) / 1e9
     cores = len(list_allowed_cpus())
-    waited = _add_up(glimpses, lambda glimpse: glimpse.waiting_ns)
-    busy = _add_up(glimpses, lambda glimpse: glimpse.busy_s)
-    stolen = _add_up(glimpses, lambda glimpse: glimpse.stolen_s)
-    own = sum(after.own_s - before.own_s for before, after in glimpses)
-    throttles = _add_up(glimpses, lambda glimpse: glimpse.throttles)
-    before, after = glimpses[0][0], glimpses[-1][1]
+    waited = _less(after.waiting_ns, before.waiting_ns)
+    busy, stolen = _less(after.busy_s, before.busy_s), _less(after.stolen_s, before.stolen_s)
+    own = after.own_s - before.own_s
+    throttles = _less(after.throttles, before.throttles)
     return Conditions(
         # A thread that has ended takes its waiting with it, and ticks are coarse: not below 0.
         waiting=None if waited is None else max(0.0, waited / 1e9 / (wall_s * max(threads, 1))),
@@ -117,16 +114,8 @@ def take_worst(found: Iterable[Conditions]) -> Conditions | None:
     )
 
 
-def _add_up(
-    glimpses: Sequence[tuple[Glimpse, Glimpse]], read: Callable[[Glimpse], float | None]
-) -> float | None:
-    """Return by how much a counter grew in all stretches; None where it could not be read."""
-    total = 0.0
-    for before, after in ((read(one), read(other)) for one, other in glimpses):
-        if before is None or after is None:
-            return None
-        total += after - before
-    return total
+def _less(after: float | None, before: float | None) -> float | None:
+    return None if after is None or before is None else after - before
 
 
 def _highest(values: Iterable[float | None]) -> float | None:

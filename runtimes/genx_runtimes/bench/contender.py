@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from genx_runtimes.backends import find_backend, runs_on_cpu
+from genx_runtimes.backends import BACKENDS, find_backend, runs_on_cpu
 from genx_runtimes.bundle import Bundle
 
 GENX = "genx_runtimes.bench.worker"
@@ -39,7 +39,9 @@ class Contender:
     @property
     def runs_on_cpu(self) -> bool:
         """Whether it computes on the CPU, as PyTorch does here."""
-        return self.backend in ("", "torch") or runs_on_cpu(self.backend)
+        known = {backend.name for backend in BACKENDS}
+        is_genx = self.backend.partition(":")[0] in known
+        return runs_on_cpu(self.backend) if is_genx else self.backend == "torch"
 
 
 def genx_contender(

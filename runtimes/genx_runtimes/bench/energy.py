@@ -33,6 +33,11 @@ class Meter(Protocol):
         """What is counted, and by what."""
         ...
 
+    @property
+    def keeps_up(self) -> bool:
+        """Whether it counts what some milliseconds took, not an average over many."""
+        ...
+
     def start(self) -> None:
         """Begin to count.
 
@@ -52,6 +57,8 @@ class Meter(Protocol):
 
 class RaplMeter:
     """The packages of an x86 processor; the counters wrap."""
+
+    keeps_up = True
 
     def __init__(self, zones: list[Path]) -> None:
         self.name = f"RAPL, {', '.join(read_text(zone / 'name') for zone in zones)}"
@@ -77,6 +84,8 @@ class RaplMeter:
 class NvmlMeter:
     """An NVIDIA GPU's own counter."""
 
+    keeps_up = False
+
     def __init__(self, name: str, read_mj: Callable[[], int]) -> None:
         self.name = f"NVML, {name}"
         self._read = read_mj
@@ -93,6 +102,8 @@ class NvmlMeter:
 
 class RailMeter:
     """Power rails of a Jetson, read fifty times a second in a thread of its own."""
+
+    keeps_up = False
 
     def __init__(self, rails: list[tuple[str, Path, Path]]) -> None:
         self.name = f"INA3221, {' + '.join(label for label, _, _ in rails)}"

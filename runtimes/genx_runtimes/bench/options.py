@@ -32,7 +32,7 @@ class BenchOptions:
         min_count: calls a case at least, over all rounds, while that takes no longer than three
             times `min_duration_s`.
         rounds: how often each contender is measured, in a new process; in `server` three times at
-            most. Up to three times as often, from five on, while their ratio is not known to 3 %.
+            most. Up to three times as often, from five on, while their ratio is not known to 2 %.
         warm_up_s: when a warm-up gives up waiting for stable latencies.
         latency_bound_ms: of scenario `server`: 99 % of the queries must be answered by then.
         grace_s: seconds that a worker may take beyond warm-up and timing, loading included.

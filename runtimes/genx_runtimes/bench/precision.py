@@ -1,4 +1,4 @@
-"""Whether contenders take more turns: while their ratio to another is not known well enough."""
+"""Whether there are more rounds: while the ratio of contenders is not known well enough."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from genx_runtimes.bench.ratio import divide_rounds, find_base
 from genx_runtimes.bench.tally import Tally
 
 # Half of the 95 % interval of a ratio, relative to it.
-WANTED = 0.03
+WANTED = 0.02
 # What fewer rounds disagree on says too little of how many more it takes.
 _ENOUGH = 5
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -12,12 +13,13 @@ import msgspec
 
 from genx_runtimes.bench.case import Case, Examination, Measurement
 from genx_runtimes.bench.contender import Contender
-from genx_runtimes.bench.energy import Meter, RailMeter
+from genx_runtimes.bench.energy import Meter
+from genx_runtimes.bench.figures import Conditions
 from genx_runtimes.bench.options import BenchOptions
 from genx_runtimes.bench.tally import Tally
 from genx_runtimes.bench.turns import SLICE_S, run_in_turns
 from genx_runtimes.child import Outcome, run_child
-from genx_runtimes.memory import read_free_bytes
+from genx_runtimes.memory import read_available_bytes
 
 SEED = 0
 _ROUND_STRIDE = 2**44  # rounds draw different samples
@@ -32,8 +34,8 @@ def split_group(
     """Return which of the cases that are compared are alive at the same time: all, or none.
 
     Those that have failed are left out. They are where calls follow one another on the CPU, a
-    round is long enough for turns, all fit in half of the free memory, and no meter of this
-    machine averages over several turns.
+    round is long enough for turns, all fit in half of the free memory, the meters of this machine
+    do not average over several turns, and the system can stop a process.
 
     Args:
         group: of one bundle, batch size and scenario.
@@ -43,13 +45,14 @@ def split_group(
     live = [tally for tally in group if not tally.failure]
     peaks = [t.examined.peak_bytes if t.examined else None for t in live]
     known = [peak for peak in peaks if peak is not None]
-    free = read_free_bytes()
+    free = read_available_bytes()
     shared = (
         len(live) > 1
         and live[0].scenario in ("single-stream", "multi-stream")
         and options.min_duration_s / options.rounds >= 2 * SLICE_S
         and all(tally.contender.runs_on_cpu for tally in live)
-        and not any(isinstance(meter, RailMeter) for meter in meters)
+        and all(meter.keeps_up for meter in meters)
+        and hasattr(signal, "SIGSTOP")
         and len(known) == len(peaks)
         and free is not None
         and sum(known) <= _MEMORY_SHARE * free
@@ -63,23 +66,28 @@ def examine(tally: Tally, options: BenchOptions) -> Examination | str:
     return _read(tally.contender, _run_alone(tally, case, options), Examination)
 
 
-def measure(party: Sequence[Tally], options: BenchOptions, turn: int) -> None:
-    """Measure a case, or several in turn, for one round, and note it in the tallies."""
-    cases = [_make_case(tally, options, turn) for tally in party]
+def measure(party: Sequence[Tally], options: BenchOptions, index: int) -> None:
+    """Measure a case, or several in turn, in the round `index`, and note it in the tallies."""
+    cases = [_make_case(tally, options, index) for tally in party]
+    shared: Conditions | None = None
     if len(party) == 1:
         outcomes = [_run_alone(party[0], cases[0], options)]
     else:
         asked = [(t.contender.module, case) for t, case in zip(party, cases, strict=True)]
-        outcomes = run_in_turns(asked, grace_s=options.grace_s)
+        outcomes, shared = run_in_turns(asked, grace_s=options.grace_s)
     for tally, outcome in zip(party, outcomes, strict=True):
         answer = _read(tally.contender, outcome, Measurement)
         if isinstance(answer, str):
             tally.failure = answer
-        else:
-            tally.rounds.append(answer)
+            continue
+        if shared and answer.conditions:
+            waiting = answer.conditions.waiting
+            found = msgspec.structs.replace(shared, waiting=waiting)
+            answer = replace(answer, conditions=found)
+        tally.rounds.append(answer)
 
 
-def _make_case(tally: Tally, options: BenchOptions, turn: int) -> Case:
+def _make_case(tally: Tally, options: BenchOptions, index: int) -> Case:
     contender, rounds = tally.contender, options.count_rounds(tally.scenario)
     return Case(
         bundle=str(contender.bundle.path.absolute()),
@@ -89,7 +97,7 @@ def _make_case(tally: Tally, options: BenchOptions, turn: int) -> Case:
         batch=tally.batch,
         threads=tally.threads,
         seed=SEED,
-        start=turn * _ROUND_STRIDE,
+        start=index * _ROUND_STRIDE,
         seconds=options.min_duration_s / rounds,
         warm_up_s=options.warm_up_s,
         scenario=tally.scenario,

@@ -54,7 +54,7 @@ def run_bench(
     First every contender is examined at each batch size: golden samples, and where a call's time
     goes. Then, in each round, every case runs in a new process: those that are compared take turns
     of some 25 ms where they can (`split_group`), else one after another, in every other round in
-    the opposite order; where their ratio is not known to 3 % by then, there are up to three times
+    the opposite order; where their ratio is not known to 2 % by then, there are up to three times
     as many rounds. Latencies of all rounds are pooled. A case that
     crashed, hung or gave wrong samples is not tried again; its row says why. After Ctrl-C the
     report holds what was measured by then.
@@ -188,34 +188,34 @@ def _examine(tallies: Sequence[Tally], options: BenchOptions, progress: Progress
 def _measure_rounds(groups: Sequence[Group], options: BenchOptions, progress: Progress) -> None:
     clock = _TimeLeft(options)
     plan = [
-        (turn, party)
-        for turn in range(options.rounds)
-        for party in _order(groups, turn)
-        if turn < options.count_rounds(party[0].scenario)
+        (index, party)
+        for index in range(options.rounds)
+        for party in _order(groups, index)
+        if index < options.count_rounds(party[0].scenario)
     ]
-    for place, (turn, party) in enumerate(plan):
+    for place, (index, party) in enumerate(plan):
         if live := [tally for tally in party if not tally.failure]:
             left = sum(not tally.failure for _, others in plan[place:] for tally in others)
             time_left = clock.say(left, len(live))
-            progress(f"round {turn + 1} of {options.rounds}: {name_party(live)}{time_left}")
-            measure(live, options, turn)
+            progress(f"round {index + 1} of {options.rounds}: {name_party(live)}{time_left}")
+            measure(live, options, index)
 
 
 def _measure_unsure(groups: Sequence[Group], options: BenchOptions, progress: Progress) -> None:
-    """Let contenders take more turns while the rounds disagree on their ratio."""
-    for turn in range(options.rounds, MOST_TIMES * options.rounds):
+    """Measure more rounds while they disagree on the ratio of contenders."""
+    for index in range(options.rounds, MOST_TIMES * options.rounds):
         unsure = [group for group in groups if not is_sure([t for party in group for t in party])]
-        for party in _order(unsure, turn):
+        for party in _order(unsure, index):
             if live := [tally for tally in party if not tally.failure]:
                 wanted = f"ratios are not known to {WANTED:.0%} yet"
-                progress(f"round {turn + 1}, {wanted}: {name_party(live)}")
-                measure(live, options, turn)
+                progress(f"round {index + 1}, {wanted}: {name_party(live)}")
+                measure(live, options, index)
 
 
-def _order(groups: Sequence[Group], turn: int) -> list[Party]:
+def _order(groups: Sequence[Group], index: int) -> list[Party]:
     """List who is measured after whom: there and back, so that a steady drift cancels."""
     parties = [party for group in groups for party in group]
-    return [party[::-1] for party in parties[::-1]] if turn % 2 else parties
+    return [party[::-1] for party in parties[::-1]] if index % 2 else parties
 
 
 def _measure_idle(meters: Sequence[Meter]) -> tuple[dict[str, float], list[str]]:

@@ -1,7 +1,8 @@
 """Contenders that are alive at the same time, of which one works: they take turns of some 25 ms.
 
 A machine that others share changes its speed by half within seconds, and engines change theirs by
-different factors; turns that are shorter than that are hit alike. `worker` is the other side.
+different factors; turns that are shorter than that are hit alike. Who is not on is stopped: threads
+of an engine spin on after a call, onnxruntime's for some 60 ms. `worker` is the other side.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from dataclasses import replace
 import msgspec
 
 from genx_runtimes.bench.case import Case, Ready, Slice
+from genx_runtimes.bench.conditions import compare, look
+from genx_runtimes.bench.figures import Conditions
 from genx_runtimes.child import Child, Outcome
 
 SLICE_S = 0.025
@@ -22,7 +25,9 @@ _CALLS = 5
 _PATIENCE = 3  # as `bench.measure` has it
 
 
-def run_in_turns(asked: Sequence[tuple[str, Case]], *, grace_s: float) -> list[Outcome]:
+def run_in_turns(
+    asked: Sequence[tuple[str, Case]], *, grace_s: float
+) -> tuple[list[Outcome], Conditions]:
     """Time cases of the same duration, each in its own process, all in turn.
 
     They are loaded and warmed up one after another. One that fails takes no more turns.
@@ -32,7 +37,8 @@ def run_in_turns(asked: Sequence[tuple[str, Case]], *, grace_s: float) -> list[O
         grace_s: seconds that a worker may take beyond warm-up and timing, loading included.
 
     Returns:
-        of each its `Measurement` as JSON, or why there is none.
+        of each its `Measurement` as JSON, or why there is none; and the conditions of them all,
+        since a worker takes the others for other programs.
     """
     players = [_Player(module, case) for module, case in asked]
     try:
@@ -41,10 +47,20 @@ def run_in_turns(asked: Sequence[tuple[str, Case]], *, grace_s: float) -> list[O
         slowest_s = max((p.call_s for p in players if p.is_in), default=0.0)
         first = asked[0][1]
         count, turn = plan_turns(first.seconds, first.min_count, slowest_s)
+        before, began = look(), time.monotonic_ns()
+        own_s = -sum(player.cpu_s for player in players)
         for place in range(count):
             for player in players[::-1] if place % 2 else players:
                 player.take(turn, grace_s)
-        return [player.finish(grace_s) for player in players]
+        own_s += sum(player.cpu_s for player in players)
+        after = look()
+        conditions = compare(
+            before,
+            replace(after, own_s=after.own_s + own_s),
+            wall_ns=time.monotonic_ns() - began,
+            threads=1,
+        )
+        return [player.finish(grace_s) for player in players], conditions
     finally:
         for player in players:
             player.end()
@@ -71,6 +87,7 @@ class _Player:
         self._child: Child | None = None
         self._failure = ""
         self.call_s = 0.0
+        self.cpu_s = 0.0
 
     @property
     def is_in(self) -> bool:
@@ -95,6 +112,7 @@ class _Player:
         """Return what it measured."""
         if self._failure or not self._child:
             return Outcome(output=b"", failure=self._failure)
+        self._child.go_on()
         self._child.ask_no_more()
         return self._child.answer(grace_s)
 
@@ -105,12 +123,16 @@ class _Player:
 
     def _ask(self, message: Case | Slice, timeout_s: float) -> None:
         assert self._child is not None
+        self._child.go_on()
         self._child.ask(msgspec.json.encode(message))
         answered = self._child.answer(timeout_s)
+        self._child.stop()
         self._failure = answered.failure
         if answered.failure:
             return
         try:
-            self.call_s = msgspec.json.decode(answered.output, type=Ready).call_ns / 1e9
+            ready = msgspec.json.decode(answered.output, type=Ready)
         except msgspec.MsgspecError as err:
             self._failure = f"{self._module} does not take turns: {err}"
+        else:
+            self.call_s, self.cpu_s = ready.call_ns / 1e9, ready.cpu_s

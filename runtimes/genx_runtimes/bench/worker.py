@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from genx_runtimes.backends import find_backend, import_engine
 from genx_runtimes.bench.answering import Channel, converse
 from genx_runtimes.bench.case import Case, Examination, Measurement, Ready, Slice
-from genx_runtimes.bench.conditions import Glimpse, compare, look
+from genx_runtimes.bench.conditions import compare, look
 from genx_runtimes.bench.energy import Reading, find_meters
 from genx_runtimes.bench.figures import ColdStart
 from genx_runtimes.bench.measure import Call, wake, warm_up
@@ -66,8 +66,8 @@ def measure_case(case: Case, prepare: Prepare, channel: Channel) -> Measurement:
     imported = time.monotonic_ns()
     with prepare(case) as contender:
         loaded = time.monotonic_ns()
-        size = split_query(case.batch)[0] if case.scenario == "multi-stream" else case.batch
-        calls: Sequence[Call] = (lambda: contender.draw(size),)
+        sizes = split_query(case.batch) if case.scenario == "multi-stream" else [case.batch]
+        calls: Sequence[Call] = (lambda: contender.draw(sizes[0]),)
         calls[0]()
         drawn = time.monotonic_ns()
         if case.scenario == "offline":
@@ -77,17 +77,17 @@ def measure_case(case: Case, prepare: Prepare, channel: Channel) -> Measurement:
         settled = warm_up(calls[0], limit_s=case.warm_up_s)
         reading = Reading(find_meters()[0])
         timed: list[Timed] = []
-        glimpses: list[tuple[Glimpse, Glimpse]] = []
-        watched_ns = 0
-        for turn in _list_turns(case, channel, settled.call_ns):
+        before, spent_ns = look(), 0
+        for turn in _list_turns(case, channel, settled.call_ns * len(sizes)):
+            began = time.monotonic_ns()
             if case.in_turn:
                 wake(calls[0])
             with reading.count():
-                before, began = look(), time.monotonic_ns()
                 timed.append(_run(case, contender.draw, calls, turn))
-                glimpses.append((before, look()))
-                watched_ns += time.monotonic_ns() - began
-    conditions = compare(glimpses, wall_ns=watched_ns, threads=case.threads * case.instances)
+            spent_ns += time.monotonic_ns() - began
+        conditions = compare(
+            before, look(), wall_ns=spent_ns, threads=case.threads * case.instances
+        )
     cold = None
     if case.spawned_ns is not None:
         cold = ColdStart(
@@ -116,11 +116,10 @@ def _list_turns(case: Case, channel: Channel, call_ns: float) -> Iterator[Slice]
     if not case.in_turn:
         yield Slice(seconds=case.seconds, min_count=case.min_count)
         return
-    ready = Ready(call_ns=call_ns)
-    channel.send(ready)
+    channel.send(Ready(call_ns=call_ns, cpu_s=time.process_time()))
     while (turn := channel.receive(Slice)) is not None:
         yield turn
-        channel.send(ready)
+        channel.send(Ready(call_ns=call_ns, cpu_s=time.process_time()))
 
 
 def _run(case: Case, draw: Draw, calls: Sequence[Call], turn: Slice) -> Timed:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Sequence
@@ -75,7 +77,7 @@ class Child:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._requests, self.answers = self._process.stdin, self._process.stdout
-        self._is_late = False
+        self._late = ""
 
     def ask(self, line: bytes) -> None:
         """Send a line; one that has died says so where its answer is read."""
@@ -94,7 +96,7 @@ class Child:
         Args:
             timeout_s: seconds after which it is killed; None waits for ever.
         """
-        timer = threading.Timer(timeout_s or 0, self._give_up)
+        timer = threading.Timer(timeout_s or 0, self._give_up, (timeout_s,))
         timer.daemon = True
         try:
             if timeout_s is not None:
@@ -105,30 +107,39 @@ class Child:
             code = self._process.wait()
         finally:
             timer.cancel()
-        if self._is_late:
-            return Outcome(output=b"", failure=_tell_late(timeout_s))
         self._errors.seek(0)
-        return Outcome(output=b"", failure=explain_end(code, self._errors.read()))
-
-    def _give_up(self) -> None:
-        self._is_late = True
-        self._process.kill()
+        failure = self._late or explain_end(code, self._errors.read())
+        return Outcome(output=b"", failure=failure)
 
     def stop(self) -> None:
-        """Let none of its threads run, not on Windows."""
-        self._process.send_signal(signal.SIGSTOP)
+        """Let none of its threads run, nor what it has started; not on Windows."""
+        self._signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
         """Let it run again."""
-        self._process.send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def end(self) -> None:
-        """End the process at once, and wait until it is gone."""
-        self._process.kill()
+        """End the process at once, with what it has started, and wait until it is gone."""
+        self._kill()
         self._process.wait()
         for file in (self._requests, self.answers, self._errors):
             with suppress(BrokenPipeError):  # of what it was not sent
                 file.close()
+
+    def _give_up(self, timeout_s: float) -> None:
+        self._late = _tell_late(timeout_s)
+        self._kill()
+
+    def _kill(self) -> None:
+        if sys.platform == "win32":
+            self._process.kill()
+        else:
+            self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, number)
 
 
 def one_line(err: BaseException) -> str:
@@ -149,5 +160,5 @@ def explain_end(code: int, stderr: bytes) -> str:
     return lines[-1].strip() if lines else f"ended with exit code {code} and said nothing"
 
 
-def _tell_late(timeout_s: float | None) -> str:
+def _tell_late(timeout_s: float) -> str:
     return f"gave no answer within {timeout_s:g} s and was ended"

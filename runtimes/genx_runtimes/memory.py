@@ -2,7 +2,7 @@
 
 Source: proc(5), `/proc/self/status`, "VmHWM" and "VmRSS". getrusage(2) would say as much, but a
 child starts there with the peak of its parent. "/proc/meminfo", "MemAvailable" and "SwapFree";
-cgroup v2, `memory.max` and `memory.current`, and v1, `memory.limit_in_bytes`.
+cgroup v2, `memory.max`, `memory.current` and `memory.stat`, and v1, `memory.limit_in_bytes`.
 """
 
 from __future__ import annotations
@@ -39,24 +39,30 @@ def read_free_bytes(root: Path = _ROOT) -> int | None:
 def read_available_bytes(root: Path = _ROOT) -> int | None:
     """Return the memory that can be had without swapping, in bytes; None where it is not told.
 
-    A container's limit counts, what it holds in caches as taken.
+    A container's limit counts; what it holds in caches of files can be had.
 
     Args:
         root: where `proc/` and `sys/` are found; another folder in tests.
     """
-    files = [(g / "memory.max", g / "memory.current") for g in list_own_groups(root, "")]
-    files += [
-        (g / "memory.limit_in_bytes", g / "memory.usage_in_bytes")
+    left = [_read_left(g / "memory.max", g / "memory.current") for g in list_own_groups(root, "")]
+    left += [
+        _read_left(g / "memory.limit_in_bytes", g / "memory.usage_in_bytes")
         for g in list_own_groups(root, "memory")
     ]
-    texts = [(read_text(limit), read_text(taken)) for limit, taken in files]
-    left = [
-        int(limit) - int(taken)
-        for limit, taken in texts
-        if limit.isdecimal() and taken.isdecimal()  # "max": there is no limit
-    ]
     free = read_memory("MemAvailable", root)
-    return None if free is None else max(0, min([free, *left]))
+    known = [free, *left]
+    return None if free is None else max(0, min(bytes_ for bytes_ in known if bytes_ is not None))
+
+
+def _read_left(limit: Path, taken: Path) -> int | None:
+    """Return what a container's limit leaves; None where there is none."""
+    texts = read_text(limit), read_text(taken)
+    if not all(text.isdecimal() for text in texts):  # "max"
+        return None
+    cached = re.search(
+        r"^(?:total_)?inactive_file (\d+)$", read_text(limit.with_name("memory.stat")), re.MULTILINE
+    )
+    return int(texts[0]) - int(texts[1]) + (int(cached[1]) if cached else 0)
 
 
 def read_resident_bytes(root: Path = _ROOT) -> int | None:

@@ -255,3 +255,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         read_report(tmp_path / "none.json")
     with pytest.raises(InputError, match="cannot read"):
         read_report(tmp_path)
+
+
+def test_who_took_turns_and_who_did_not_is_said() -> None:
+    alone = make_report(scenarios=("single-stream",)).rows[0]
+    turned = msgspec.structs.replace(alone, round_slices_ms=((1.0, 1.1),))
+    (told,) = _compare(alone, turned).differences
+    assert told.startswith("contenders took turns in b and not in a, cases: 1, such as ")
+    (told,) = _compare(turned, alone).differences
+    assert told.startswith("contenders took turns in a and not in b")
+    assert _compare(turned, turned).differences == ()

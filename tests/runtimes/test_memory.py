@@ -33,6 +33,15 @@ def test_where_the_system_says_nothing(tmp_path: Path) -> None:
         ("0::/a/b", {"a/memory.max": "3000", "a/memory.current": "1000"}, 2000),
         ("0::/a/b", {"a/memory.max": "3000", "a/memory.current": "4000"}, 0),
         (
+            "0::/box",
+            {
+                "box/memory.max": "9000",
+                "box/memory.current": "8000",
+                "box/memory.stat": "anon 3000\nactive_file 1\ninactive_file 5000",
+            },
+            6000,
+        ),
+        (
             "9:memory:/box",
             {
                 "memory/box/memory.limit_in_bytes": "7000",

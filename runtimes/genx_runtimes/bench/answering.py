@@ -76,7 +76,9 @@ def converse(kind: type[_Request], respond: Callable[[_Request, Channel], object
 
 
 def _end_with_parent() -> None:
-    """Have Linux kill this process where its parent is killed: while stopped it can't notice.
+    """Have Linux kill this process once its parent is gone: while stopped it can't notice.
+
+    It is the thread that started it, which must wait for the answer.
 
     Source: prctl(2), PR_SET_PDEATHSIG.
     """

@@ -23,6 +23,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
         verdict: of the row; null where the report has no such row.
         threads: engine threads of each instance.
         instances: sessions that shared the work.
+        in_turns: whether it took turns with other contenders.
         p50_ms: the median latency.
         ratio: of the median to that of the first report, in `offline` of the time a sample takes;
             above 1 is slower. Null for the first report, and in scenario `server`, where the
@@ -36,6 +37,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict | None = None
     threads: int | None = None
     instances: int | None = None
+    in_turns: bool = False
     p50_ms: float | None = None
     ratio: float | None = None
     interval: Interval | None = None
@@ -222,6 +224,7 @@ def _make_cell(row: Row | None) -> Cell:
         verdict=row.verdict,
         threads=row.threads,
         instances=row.instances,
+        in_turns=bool(row.round_slices_ms),
         p50_ms=row.latency.p50_ms if row.latency else None,
         metric=row.metric,
     )
@@ -256,6 +259,7 @@ def _list_differences(
         told = ", ".join(f"{b:g} ms in {name}" for b, name in zip(bounds, names, strict=True))
         yield f"latency bounds differ, {told}: rates of scenario server are not compared"
     for place, name in enumerate(names[1:], 1):
+        yield from _tell_turns(names, place, lines)
         apart = [
             line
             for line in lines
@@ -268,6 +272,24 @@ def _list_differences(
                 f"threads differ in {name}, cases: {len(apart)}, such as {apart[0].case}: "
                 f"{_tell_threads(first)} in {names[0]}, {_tell_threads(other)} in {name}"
             )
+
+
+def _tell_turns(names: Sequence[str], place: int, lines: Sequence[Line]) -> Iterator[str]:
+    """Say where contenders took turns in one of two reports alone."""
+    pairs = [(line, line.cells[0], line.cells[place]) for line in lines]
+    apart = [
+        (line, first)
+        for line, first, other in pairs
+        if None not in (first.p50_ms, other.p50_ms) and first.in_turns != other.in_turns
+    ]
+    if apart:
+        line, first = apart[0]
+        where = names[0] if first.in_turns else names[place]
+        other = names[place] if first.in_turns else names[0]
+        yield (
+            f"contenders took turns in {where} and not in {other}, cases: {len(apart)}, "
+            f"such as {line.case}"
+        )
 
 
 def _tell_threads(cell: Cell) -> str:

@@ -30,34 +30,53 @@ _Answer = TypeVar("_Answer", Examination, Measurement)
 
 def split_group(
     group: Sequence[Tally], options: BenchOptions, meters: Sequence[Meter]
-) -> list[list[Tally]]:
+) -> tuple[list[list[Tally]], str]:
     """Return which of the cases that are compared are alive at the same time: all, or none.
 
-    Those that have failed are left out. They are where calls follow one another on the CPU, a
-    round is long enough for turns, all fit in half of the free memory, the meters of this machine
-    do not average over several turns, and the system can stop a process.
+    They are in `single-stream` and `multi-stream`, where nothing stands in the way. Those that have
+    failed are left out.
 
     Args:
         group: of one bundle, batch size and scenario.
         options: how to measure.
         meters: of this machine.
+
+    Returns:
+        the cases, those together that are; and what stands in the way, where it is not the
+        scenario and there is more than one.
     """
     live = [tally for tally in group if not tally.failure]
+    # In `offline` an engine may compute ahead, while others are on.
+    may = len(live) > 1 and live[0].scenario in ("single-stream", "multi-stream")
+    obstacle = _find_obstacle(live, options, meters) if may else ""
+    return [live] if may and not obstacle else [[tally] for tally in live], obstacle
+
+
+def _find_obstacle(live: Sequence[Tally], options: BenchOptions, meters: Sequence[Meter]) -> str:
+    if not all(tally.contender.runs_on_cpu for tally in live):
+        return "not all of them run on the CPU"
+    if options.min_duration_s / options.rounds < 2 * SLICE_S:
+        return f"rounds are shorter than two turns of {SLICE_S * 1e3:g} ms"
+    if slow := [meter.name for meter in meters if not meter.keeps_up]:
+        return f"energy is averaged over longer than a turn by {', '.join(slow)}"
+    if not hasattr(signal, "SIGSTOP"):
+        return "this system cannot stop a process"
+    return _find_lack(live)
+
+
+def _find_lack(live: Sequence[Tally]) -> str:
+    """Say that there is too little memory for all at once; empty where there is enough."""
     peaks = [t.examined.peak_bytes if t.examined else None for t in live]
-    known = [peak for peak in peaks if peak is not None]
     free = read_available_bytes()
-    shared = (
-        len(live) > 1
-        and live[0].scenario in ("single-stream", "multi-stream")
-        and options.min_duration_s / options.rounds >= 2 * SLICE_S
-        and all(tally.contender.runs_on_cpu for tally in live)
-        and all(meter.keeps_up for meter in meters)
-        and hasattr(signal, "SIGSTOP")
-        and len(known) == len(peaks)
-        and free is not None
-        and sum(known) <= _MEMORY_SHARE * free
-    )
-    return [live] if shared else [[tally] for tally in live]
+    known = [peak for peak in peaks if peak is not None]
+    if free is None or len(known) < len(peaks):
+        return "how much memory they take, or there is, is not known"
+    if sum(known) > _MEMORY_SHARE * free:
+        return (
+            f"together they take {sum(known) / 1e9:.2g} GB, more than half of the "
+            f"{free / 1e9:.2g} GB that are free"
+        )
+    return ""
 
 
 def examine(tally: Tally, options: BenchOptions) -> Examination | str:

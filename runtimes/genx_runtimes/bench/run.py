@@ -80,7 +80,10 @@ def run_bench(
             _examine(tallies, options, progress)
             ceilings = list_ceilings(tallies, progress)
             profile_cases(tallies, options.allow_fallback, progress)
-        groups = [split_group(group, options, meters) for group in list_groups(tallies)]
+        split = [split_group(group, options, meters) for group in list_groups(tallies)]
+        groups = [parties for parties, _ in split]
+        obstacles = dict.fromkeys(obstacle for _, obstacle in split if obstacle)
+        reasons += [f"contenders ran one after another, not in turns: {o}" for o in obstacles]
         _measure_rounds(groups, options, progress)
         _measure_unsure(groups, options, progress)
     except KeyboardInterrupt:

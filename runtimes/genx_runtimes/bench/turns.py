@@ -38,7 +38,8 @@ def run_in_turns(
 
     Returns:
         of each its `Measurement` as JSON, or why there is none; and the conditions of them all,
-        since a worker takes the others for other programs.
+        since a worker takes the others for other programs. Where one failed meanwhile, what it
+        took is not known, and so is not what other programs did.
     """
     players = [_Player(module, case) for module, case in asked]
     try:
@@ -47,6 +48,7 @@ def run_in_turns(
         slowest_s = max((p.call_s for p in players if p.is_in), default=0.0)
         first = asked[0][1]
         count, turn = plan_turns(first.seconds, first.min_count, slowest_s)
+        playing = [player.is_in for player in players]
         before, began = look(), time.monotonic_ns()
         own_s = -sum(player.cpu_s for player in players)
         for place in range(count):
@@ -60,6 +62,8 @@ def run_in_turns(
             wall_ns=time.monotonic_ns() - began,
             threads=1,
         )
+        if playing != [player.is_in for player in players]:
+            conditions = msgspec.structs.replace(conditions, others=None, stolen=None)
         return [player.finish(grace_s) for player in players], conditions
     finally:
         for player in players:
@@ -74,7 +78,7 @@ def plan_turns(seconds: float, min_count: int, call_s: float) -> tuple[int, Slic
         min_count: calls of all turns together.
         call_s: what a call of the slowest contender takes.
     """
-    count = max(1, round(seconds / max(SLICE_S, _CALLS * call_s)))
+    count = max(1, int(seconds / max(SLICE_S, _CALLS * call_s) + 1e-9))
     return count, Slice(seconds=seconds / count, min_count=-(-min_count // count))
 
 

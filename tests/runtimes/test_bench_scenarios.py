@@ -15,19 +15,22 @@ MS = 1_000_000
 
 
 class Engine:
-    """A machine whose calls take `fixed + each * samples` nanoseconds; sleeping takes its time."""
+    """A machine whose calls take `fixed + each * samples` nanoseconds; sleeping takes its time.
 
-    def __init__(self, fixed: int, each: int) -> None:
+    A look at its clock takes `tick` nanoseconds, so that waiting in a loop ends.
+    """
+
+    def __init__(self, fixed: int, each: int, tick: int = 100) -> None:
         self.now = 0
         self.asked: list[int] = []
-        self._fixed, self._each = fixed, each
+        self._fixed, self._each, self._tick = fixed, each, tick
 
     def draw(self, count: int) -> None:
         self.asked.append(count)
         self.now += self._fixed + self._each * count
 
     def clock(self) -> int:
-        self.now += 100  # so that waiting in a loop ends
+        self.now += self._tick
         return self.now
 
     def sleep(self, seconds: float) -> None:
@@ -88,7 +91,7 @@ def test_the_server_rate_of_a_machine_whose_limit_is_known() -> None:
     Source: the waiting time of M/D/1; at a load of 0.7 the 99th percentile of waiting is about 5.2
     services (Erlang's formula, summed by hand below).
     """
-    engine = Engine(0, MS)
+    engine = Engine(0, MS, tick=5000)
     found = run_server(
         engine.draw, 1, bound_ms=6.2, seconds=100, clock=engine.clock, sleep=engine.sleep
     )
@@ -115,7 +118,7 @@ def find_load(*, waiting: float, share: float) -> float:
 
 
 def test_queries_that_wait_are_drawn_together() -> None:
-    alone, joined = Engine(5 * MS, 0), Engine(5 * MS, 0)
+    alone, joined = (Engine(5 * MS, 0, tick=5000) for _ in range(2))
     one, many = (
         run_server(e.draw, batch, bound_ms=50, seconds=60, clock=e.clock, sleep=e.sleep).rate
         for e, batch in ((alone, 1), (joined, 8))

@@ -11,8 +11,13 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
 
 from genx_runtimes.errors import GenxError
+
+_Answer = TypeVar("_Answer")
 
 # PyPI wheels of engines die so on CPUs older than the ones they were built for.
 _HINTS = {signal.SIGILL: " (this CPU lacks an instruction that the engine was built for)"}
@@ -140,6 +145,22 @@ class Child:
     def _signal(self, number: int) -> None:
         if self._process.poll() is None:
             os.killpg(self._process.pid, number)
+
+
+def read_answer(outcome: Outcome, kind: type[_Answer], *, missing: str) -> _Answer | str:
+    """Return what a process answered as JSON, or why it did not.
+
+    Args:
+        outcome: of the process.
+        kind: of its answer.
+        missing: what to say of an answer that is none, such as "the process answered no profile".
+    """
+    if outcome.failure:
+        return outcome.failure
+    try:
+        return msgspec.json.decode(outcome.output, type=kind)
+    except msgspec.MsgspecError as err:
+        return f"{missing}: {err}"
 
 
 def one_line(err: BaseException) -> str:

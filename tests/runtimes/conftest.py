@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
@@ -99,6 +100,19 @@ def replace_file(bundle: Path, name: str, data: bytes) -> None:
     manifest = manifest.replace(old, hashlib.sha256(data).hexdigest())
     manifest = manifest.replace(f'"bytes": {size}', f'"bytes": {len(data)}')
     (bundle / "manifest.json").write_text(manifest)
+
+
+@pytest.fixture
+def write_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], str]:
+    """Write a module that a worker process can run; returns its name."""
+    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+
+    def write(name: str, text: str) -> str:
+        (tmp_path / f"{name}.py").write_text(text)
+        return name
+
+    return write
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -59,19 +58,6 @@ print(json.dumps({} if case["examine"] else {
     "versions": {"fake": "1.2"},
 }))
 """
-
-
-@pytest.fixture
-def write_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], str]:
-    """Write a module that a worker process can run; returns its name."""
-    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-
-    def write(name: str, text: str) -> str:
-        (tmp_path / f"{name}.py").write_text(text)
-        return name
-
-    return write
 
 
 @pytest.fixture

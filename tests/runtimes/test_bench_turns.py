@@ -61,19 +61,6 @@ OTHERS = {
 }
 
 
-@pytest.fixture
-def write_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], str]:
-    """Write a module that a worker process can run; returns its name."""
-    paths = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-
-    def write(name: str, text: str) -> str:
-        (tmp_path / f"{name}.py").write_text(text)
-        return name
-
-    return write
-
-
 def make_worker(name: str, failure: str = "pass", call_s: float = 0.001) -> str:
     """Return the text of one that fails, after some calls, as a line of Python says."""
     text = NOTING.replace("FAILURE", failure).replace("NAME", name)

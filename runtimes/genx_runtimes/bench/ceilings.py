@@ -14,7 +14,7 @@ from genx_runtimes.bench.bandwidth import measure_copy_rate
 from genx_runtimes.bench.figures import Ceiling
 from genx_runtimes.bench.gemm import measure_gemm
 from genx_runtimes.bench.matmul_graph import PORTS, Dtype
-from genx_runtimes.child import one_line, run_child
+from genx_runtimes.child import one_line, read_answer, run_child
 from genx_runtimes.errors import GenxError
 
 DTYPES: tuple[Dtype, ...] = tuple(PORTS)
@@ -65,12 +65,8 @@ def _ask(request: CeilingRequest) -> Ceiling:
         data=msgspec.json.encode(request),
         timeout_s=_TIMEOUT_S,
     )
-    if outcome.failure:
-        return _fail(request, outcome.failure, request.bytes_per_s)
-    try:
-        return msgspec.json.decode(outcome.output, type=Ceiling)
-    except msgspec.MsgspecError as err:
-        return _fail(request, f"the process answered no ceiling: {err}", request.bytes_per_s)
+    found = read_answer(outcome, Ceiling, missing="the process answered no ceiling")
+    return _fail(request, found, request.bytes_per_s) if isinstance(found, str) else found
 
 
 def measure_ceiling(request: CeilingRequest) -> Ceiling:

@@ -15,7 +15,7 @@ import msgspec
 from genx_runtimes.bench.answering import answer
 from genx_runtimes.bench.metered import Calls, meter, subtract, take_stock
 from genx_runtimes.bundle import open_bundle
-from genx_runtimes.child import one_line, run_child
+from genx_runtimes.child import one_line, read_answer, run_child
 from genx_runtimes.errors import GenxError
 from genx_runtimes.sampler import Sampler
 from genx_runtimes.session import SessionOptions, read_node_times
@@ -80,12 +80,7 @@ def ask_profile(request: ProfileRequest, *, timeout_s: float = 300.0) -> Profile
         data=msgspec.json.encode(request),
         timeout_s=timeout_s,
     )
-    if outcome.failure:
-        return outcome.failure
-    try:
-        return msgspec.json.decode(outcome.output, type=Profile)
-    except msgspec.MsgspecError as err:
-        return f"the process answered no profile: {err}"
+    return read_answer(outcome, Profile, missing="the process answered no profile")
 
 
 def profile_bundle(request: ProfileRequest) -> Profile:

@@ -12,13 +12,12 @@ from typing import TypeVar
 import msgspec
 
 from genx_runtimes.bench.case import Case, Examination, Measurement
-from genx_runtimes.bench.contender import Contender
 from genx_runtimes.bench.energy import Meter
 from genx_runtimes.bench.figures import Conditions
 from genx_runtimes.bench.options import BenchOptions
 from genx_runtimes.bench.tally import Tally
 from genx_runtimes.bench.turns import SLICE_S, run_in_turns
-from genx_runtimes.child import Outcome, run_child
+from genx_runtimes.child import Outcome, read_answer, run_child
 from genx_runtimes.memory import read_available_bytes
 
 SEED = 0
@@ -82,7 +81,7 @@ def _find_lack(live: Sequence[Tally]) -> str:
 def examine(tally: Tally, options: BenchOptions) -> Examination | str:
     """Compare a contender with the golden samples, and time the parts of a call."""
     case = replace(_make_case(tally, options, 0), examine=True)
-    return _read(tally.contender, _run_alone(tally, case, options), Examination)
+    return _read(tally, _run_alone(tally, case, options), Examination)
 
 
 def measure(party: Sequence[Tally], options: BenchOptions, index: int) -> None:
@@ -95,7 +94,7 @@ def measure(party: Sequence[Tally], options: BenchOptions, index: int) -> None:
         asked = [(t.contender.module, case) for t, case in zip(party, cases, strict=True)]
         outcomes, shared = run_in_turns(asked, grace_s=options.grace_s)
     for tally, outcome in zip(party, outcomes, strict=True):
-        answer = _read(tally.contender, outcome, Measurement)
+        answer = _read(tally, outcome, Measurement)
         if isinstance(answer, str):
             tally.failure = answer
             continue
@@ -135,11 +134,5 @@ def _run_alone(tally: Tally, case: Case, options: BenchOptions) -> Outcome:
     )
 
 
-def _read(contender: Contender, outcome: Outcome, kind: type[_Answer]) -> _Answer | str:
-    """Return what a worker answered, or why it did not."""
-    if outcome.failure:
-        return outcome.failure
-    try:
-        return msgspec.json.decode(outcome.output, type=kind)
-    except msgspec.MsgspecError as err:
-        return f"{contender.module} answered no measurement: {err}"
+def _read(tally: Tally, outcome: Outcome, kind: type[_Answer]) -> _Answer | str:
+    return read_answer(outcome, kind, missing=f"{tally.contender.module} answered no measurement")

@@ -12,7 +12,7 @@ import msgspec
 from genx_runtimes.bench.answering import answer
 from genx_runtimes.bench.bandwidth import measure_copy_rate
 from genx_runtimes.bench.figures import Ceiling
-from genx_runtimes.bench.gemm import measure_gemm
+from genx_runtimes.bench.gemm import SECONDS, measure_gemm
 from genx_runtimes.bench.matmul_graph import PORTS, Dtype
 from genx_runtimes.child import one_line, read_answer, run_child
 from genx_runtimes.errors import GenxError
@@ -29,31 +29,36 @@ class CeilingRequest(msgspec.Struct, frozen=True, kw_only=True):
         threads: that it runs with, and that copy memory.
         dtype: of the products.
         bytes_per_s: what copying reaches, where it was measured before; None measures it.
+        seconds: of each chain of products.
     """
 
     backend: str
     threads: int
     dtype: Dtype
     bytes_per_s: float | None = None
+    seconds: float = SECONDS
 
 
 def ask_ceilings(
-    backend: str, threads: int, *, dtypes: tuple[Dtype, ...] = DTYPES
+    backend: str, threads: int, *, dtypes: tuple[Dtype, ...] = DTYPES, seconds: float = SECONDS
 ) -> tuple[Ceiling, ...]:
     """Measure the ceilings of an engine, one for each dtype, each in a new process.
 
-    Copying is measured once. It takes some six seconds of a machine that does nothing else. What
+    Copying is measured once. It takes some ten seconds of a machine that does nothing else. What
     cannot be measured has a `failure` instead of figures; nothing is raised.
 
     Args:
         backend: NAME or NAME:DEVICE.
         threads: of the engine, all its sessions together.
         dtypes: of the products.
+        seconds: of each chain of products; beside programs that alternate with it, more.
     """
     found: list[Ceiling] = []
     copied = None
     for dtype in dtypes:
-        request = CeilingRequest(backend=backend, threads=threads, dtype=dtype, bytes_per_s=copied)
+        request = CeilingRequest(
+            backend=backend, threads=threads, dtype=dtype, bytes_per_s=copied, seconds=seconds
+        )
         found.append(_ask(request))
         copied = copied or found[-1].bytes_per_s
     return tuple(found)
@@ -73,7 +78,9 @@ def measure_ceiling(request: CeilingRequest) -> Ceiling:
     """Measure in this process; an engine that fails is a ceiling with its reason."""
     copied = request.bytes_per_s or measure_copy_rate(request.threads)
     try:
-        rate = measure_gemm(request.backend, request.dtype, request.threads)
+        rate = measure_gemm(
+            request.backend, request.dtype, request.threads, seconds=request.seconds
+        )
     except GenxError as err:
         return _fail(request, one_line(err), copied)
     return Ceiling(

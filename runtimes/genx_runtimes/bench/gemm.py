@@ -12,25 +12,31 @@ from genx_runtimes.bench.matmul_graph import PORTS, Dtype, describe_chain, make_
 from genx_runtimes.errors import BackendError
 from genx_runtimes.session import Session, SessionOptions, read_node_times
 
-# Rows, and width of the square matrix: wide products, and the flat ones of small batches.
-SHAPES = ((512, 512), (1024, 1024), (2048, 1024), (256, 2048))
-# In a chain, what a call adds and the copy of its result weigh less.
-_DEPTH = 4
-_SECONDS = 0.4
+# Rows, width of the square matrix, and how many products follow one another. Small ones stay in a
+# core's cache and their calls are short enough to fall between disturbances; large ones are for
+# many cores. In a long chain, what a call adds and the copy of its result weigh less.
+CHAINS = ((512, 256, 8), (512, 512, 1), (512, 512, 8), (1024, 1024, 4), (2048, 1024, 4))
+SECONDS = 0.4
 _WARM_UP = 2
 _PRODUCTS = ("MatMul", "Gemm", "FullyConnected")  # in what engines call their nodes
 _FEWEST = 4
 
 
 def measure_gemm(
-    backend: str, dtype: Dtype, threads: int, *, clock: Callable[[], int] = time.perf_counter_ns
+    backend: str,
+    dtype: Dtype,
+    threads: int,
+    *,
+    seconds: float = SECONDS,
+    clock: Callable[[], int] = time.perf_counter_ns,
 ) -> float:
-    """Return multiply-adds a second of the best call over several shapes.
+    """Return multiply-adds a second of the best call over several chains of products.
 
     Args:
         backend: a name in `BACKENDS`, on the CPU.
         dtype: what the products are computed in.
         threads: of the engine.
+        seconds: of each chain.
         clock: nanoseconds from any origin.
 
     Raises:
@@ -40,25 +46,25 @@ def measure_gemm(
     if not runs_on_cpu(backend):
         raise BackendError(f"not available for {backend}: copies to the GPU would be timed as well")
     _check_dtype(backend, dtype, threads)
-    return max(_time_shape(backend, dtype, threads, shape, clock) for shape in SHAPES)
+    return max(_time_chain(backend, dtype, threads, chain, seconds, clock) for chain in CHAINS)
 
 
 def _open(
-    backend: str, dtype: Dtype, shape: tuple[int, int], options: SessionOptions
+    backend: str, dtype: Dtype, chain: tuple[int, int, int], options: SessionOptions
 ) -> tuple[Session, dict[str, np.ndarray]]:
-    rows, size = shape
+    rows, size, depth = chain
     x = np.random.default_rng(1).standard_normal((rows, size), dtype=np.float32)
     component = describe_chain(dtype, size)
-    model = make_chain(dtype, size, _DEPTH)
+    model = make_chain(dtype, size, depth)
     session = open_session(model, component, backend=backend, options=options)
     return session, {"x": x.astype(PORTS[dtype])}
 
 
 def _check_dtype(backend: str, dtype: Dtype, threads: int) -> None:
     """Raise unless the engine multiplies in the dtype that the graph has."""
-    shape = (256, 256)
-    options = SessionOptions(threads=threads, batch=shape[0], profile=True)
-    session, feeds = _open(backend, dtype, shape, options)
+    chain = (256, 256, 4)
+    options = SessionOptions(threads=threads, batch=chain[0], profile=True)
+    session, feeds = _open(backend, dtype, chain, options)
     with session:
         for _ in range(_WARM_UP + 1):
             session.run(feeds)
@@ -73,18 +79,23 @@ def _check_dtype(backend: str, dtype: Dtype, threads: int) -> None:
         )
 
 
-def _time_shape(
-    backend: str, dtype: Dtype, threads: int, shape: tuple[int, int], clock: Callable[[], int]
+def _time_chain(
+    backend: str,
+    dtype: Dtype,
+    threads: int,
+    chain: tuple[int, int, int],
+    seconds: float,
+    clock: Callable[[], int],
 ) -> float:
-    session, feeds = _open(backend, dtype, shape, SessionOptions(threads=threads, batch=shape[0]))
+    rows, size, depth = chain
+    session, feeds = _open(backend, dtype, chain, SessionOptions(threads=threads, batch=rows))
     with session:
         for _ in range(_WARM_UP):
             session.run(feeds)
         latencies: list[int] = []
         begun = clock()
-        while len(latencies) < _FEWEST or clock() - begun < _SECONDS * 1e9:
+        while len(latencies) < _FEWEST or clock() - begun < seconds * 1e9:
             start = clock()
             session.run(feeds)
             latencies.append(clock() - start)
-    rows, size = shape
-    return rows * size * size * _DEPTH / max(min(latencies), 1) * 1e9
+    return rows * size * size * depth / max(min(latencies), 1) * 1e9

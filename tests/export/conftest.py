@@ -222,6 +222,12 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no form of a graph be timed: none is faster than another."""
+    monkeypatch.setattr("genx_export.quantisation.extend.measure", lambda *_, **__: ())
+
+
+@pytest.fixture
 def build(models: str) -> Callable[[str], torch.nn.Module]:
     """Make a tiny model by its class name."""
     from genx_export.sources.python_callable import find_callable

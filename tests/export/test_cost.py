@@ -281,6 +281,7 @@ def test_pytorch_counts_the_same(sample: str) -> None:
 FLAGS: dict[str, Any] = {"priors": ["z=normal:8", "label=categorical:4"], "output": "image:-1..1"}
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("form", ["native", "rewritten"])
 def test_an_export_says_what_its_graphs_take(models: str, tmp_path: Path, form: Form) -> None:
     export(f"{models}:Tiny", tmp_path / "x.genx", form=form, **FLAGS)
@@ -296,6 +297,7 @@ def test_an_export_says_what_its_graphs_take(models: str, tmp_path: Path, form: 
         assert cost.macs > first + second  # a rewritten form multiplies with zeros too
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_quantising_counts_the_graphs_of_an_older_bundle(tmp_path: Path) -> None:
     assert not open_bundle(TINY).manifest.variants[0].costs
     recipe = QuantisationRecipe(samples=16, calibration=16)

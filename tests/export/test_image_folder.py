@@ -15,13 +15,10 @@ from genx_export.quantisation.material import draw_from_bundle, find_base
 from genx_runtimes.bundle import open_bundle
 from genx_runtimes.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 RECIPE = QuantisationRecipe(samples=16, calibration=16, min_psnr_db=20)
 COUNTS = (16, 16)
-
-
-@pytest.fixture(autouse=True)
-def _measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genx_export.quantisation.extend.measure", lambda *_, **__: ())
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from genx_runtimes.errors import BackendError, InputError, ManifestError, Source
 from genx_runtimes.manifest import decode_manifest, encode_manifest
 from genx_runtimes.verify import verify_bundle
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 MODELS = '''
 import torch
 from torch import nn
@@ -109,11 +111,6 @@ def wrong_kind():
     return make(output="tensor")
 '''
 RECIPE = QuantisationRecipe(samples=16, calibration=16, min_psnr_db=20)
-
-
-@pytest.fixture(autouse=True)
-def _measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genx_export.quantisation.extend.measure", lambda *_, **__: ())
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import msgspec
-
 from genx_runtimes.advice import Advice, advise
 from genx_runtimes.backends import BACKENDS, Backend
 from genx_runtimes.backends.onnxruntime_devices import list_packages
 from genx_runtimes.bundle import Bundle
-from genx_runtimes.child import Outcome, run_child
+from genx_runtimes.child import Outcome, read_answer, run_child
 from genx_runtimes.machine import Machine, describe_machine
 from genx_runtimes.nvidia import AskGpus, ask_gpus
 from genx_runtimes.probe import Finding
@@ -149,13 +147,9 @@ def examine(
 
 def _try_engine(backend: str, provider: str, probe: Probe) -> tuple[EngineCheck, Finding]:
     nothing = Finding(version="", providers=())
-    outcome = probe(backend, provider)
-    if outcome.failure:
-        return _reject(backend, provider, outcome.failure), nothing
-    try:
-        finding = msgspec.json.decode(outcome.output, type=Finding)
-    except msgspec.MsgspecError as err:
-        return _reject(backend, provider, f"gave no usable answer: {err}"), nothing
+    finding = read_answer(probe(backend, provider), Finding, missing="gave no usable answer")
+    if isinstance(finding, str):
+        return _reject(backend, provider, finding), nothing
     check = EngineCheck(backend=backend, provider=provider, version=finding.version, works=True)
     return check, finding
 

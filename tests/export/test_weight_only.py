@@ -169,10 +169,8 @@ def test_the_quantiser_leaves_logging_alone(caplog: pytest.LogCaptureFixture) ->
     assert (logging.root.level, logging.root.handlers) == before
 
 
-def test_a_model_of_words_with_fewer_bits(
-    models: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("genx_export.quantisation.extend.measure", lambda *_, **__: ())
+@pytest.mark.usefixtures("unmeasured")
+def test_a_model_of_words_with_fewer_bits(models: str, tmp_path: Path) -> None:
     path = tmp_path / "w.genx"
     precisions = ("fp32", "int8", "int8-weights", "int4-weights")
     export(

@@ -17,7 +17,7 @@ import msgspec
 from genx_runtimes.bench.case import Case, Ready, Slice
 from genx_runtimes.bench.conditions import compare, look
 from genx_runtimes.bench.figures import Conditions
-from genx_runtimes.child import Child, Outcome
+from genx_runtimes.child import Child, Outcome, read_answer
 
 SLICE_S = 0.025
 # So that the first one, which is not timed, takes a fifth of a turn at most.
@@ -131,12 +131,8 @@ class _Player:
         self._child.ask(msgspec.json.encode(message))
         answered = self._child.answer(timeout_s)
         self._child.stop()
-        self._failure = answered.failure
-        if answered.failure:
-            return
-        try:
-            ready = msgspec.json.decode(answered.output, type=Ready)
-        except msgspec.MsgspecError as err:
-            self._failure = f"{self._module} does not take turns: {err}"
+        ready = read_answer(answered, Ready, missing=f"{self._module} does not take turns")
+        if isinstance(ready, str):
+            self._failure = ready
         else:
             self.call_s, self.cpu_s = ready.call_ns / 1e9, ready.cpu_s

@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import errno
 import json
-import signal
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.conftest import DATA, Run, finish, list_files, start
+from tests.cli.conftest import DATA, Run, list_files
 
 from genx_runtimes import open_bundle
 
@@ -188,16 +186,4 @@ def test_a_full_disk_leaves_nothing(
     assert done.err.endswith(
         "MB are free there; free some space, or choose another place with -o\n"
     )
-    assert list_files(tmp_path) == set()
-
-
-@pytest.mark.parametrize("name", ["big.npy", "big"])
-def test_ctrl_c_in_the_middle(tiny: Path, tmp_path: Path, name: str) -> None:
-    process = start(tmp_path, "sample", tiny, "-n", 10**8, "-o", name)
-    time.sleep(2)
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    done = finish(process)
-    assert done.code == 130
-    assert done.err == "error: interrupted; nothing half written was left\n"
     assert list_files(tmp_path) == set()

@@ -228,7 +228,7 @@ def test_a_crash_a_hang_and_no_memory_are_rows_and_the_rest_goes_on(
         for name, (text, _) in wanted.items()
     ]
     contenders.append(Contender(bundle=tiny, name="fake", module=write_worker("fake_w", FAKE)))
-    options = BenchOptions(batches=(2,), rounds=2, min_duration_s=0.1, warm_up_s=0.1, grace_s=5)
+    options = BenchOptions(batches=(2,), rounds=2, min_duration_s=0.1, warm_up_s=0.1, grace_s=10)
     seen: list[str] = []
     report = run_bench(contenders, options, progress=seen.append)
     reasons = {row.contender: row.reasons[0] for row in report.failures}

@@ -246,7 +246,7 @@ def test_who_fails_in_a_turn_is_told_and_the_others_go_on(
     failing = write_worker("failing", make_worker("failing", failure))
     well = write_worker("well", make_worker("well"))
     asked = [(m, make_case(tmp_path / "log")) for m in (failing, well)]
-    (failed, finished), conditions = run_in_turns(asked, grace_s=5 if "sleep" in failure else 60)
+    (failed, finished), conditions = run_in_turns(asked, grace_s=10 if "sleep" in failure else 60)
     assert (conditions.others, conditions.stolen) == (None, None)  # what it took is not known
     assert reason in failed.failure
     made = msgspec.json.decode(finished.output, type=Measurement)
@@ -261,7 +261,7 @@ def test_who_never_takes_a_turn_is_told_and_the_others_go_on(
     text, reason = OTHERS[name]
     asked = [write_worker(f"{name}_worker", text), write_worker("well", make_worker("well"))]
     cases = [(module, make_case(tmp_path / "log")) for module in asked]
-    (failed, finished), _ = run_in_turns(cases, grace_s=5 if name == "hangs" else 60)
+    (failed, finished), _ = run_in_turns(cases, grace_s=10 if name == "hangs" else 60)
     assert reason in failed.failure
     assert not finished.failure
 

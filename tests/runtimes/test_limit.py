@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -9,9 +10,10 @@ import pytest
 
 from genx_runtimes.backends import find_backend
 from genx_runtimes.backends.onnxruntime_profile import read_profile
+from genx_runtimes.bench import node_profile
 from genx_runtimes.bench.figures import Ceiling
 from genx_runtimes.bench.limit import choose_ceiling, find_limit, list_rates
-from genx_runtimes.bench.metered import Calls
+from genx_runtimes.bench.metered import Calls, MeteredSession
 from genx_runtimes.bench.node_profile import (
     Profile,
     ProfiledNode,
@@ -22,7 +24,8 @@ from genx_runtimes.bench.node_profile import (
 from genx_runtimes.bundle import open_bundle
 from genx_runtimes.errors import BackendError
 from genx_runtimes.manifest import GraphCost, Manifest, NodeCost, VariantSpec
-from genx_runtimes.session import SessionOptions, read_node_times
+from genx_runtimes.sampler import Sampler
+from genx_runtimes.session import NodeTime, SessionOptions, read_node_times
 
 DATA = Path(__file__).parents[1] / "data"
 needs_openvino = pytest.mark.skipif(
@@ -213,11 +216,35 @@ def test_a_profile_counts_calls_and_names_nodes(backend: str) -> None:
 @pytest.mark.parametrize(
     ("name", "calls", "samples"),
     # The diffusion steps are guided: twice the batch in each.
-    [("tiny_tokens", 12, 24), ("tiny_diffusion", 5, 20), ("tiny_recurrent", 7, 14)],
+    [("tiny_diffusion", 5, 20), ("tiny_recurrent", 7, 14)],
 )
 def test_a_loop_is_counted_as_it_runs(name: str, calls: int, samples: int) -> None:
     profile = profile_bundle(request(name))
     assert [(c.calls, c.samples) for c in profile.calls] == [(calls, samples)]
+
+
+def test_texts_that_end_early_are_counted_by_the_median_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Passes of 3, 12, 7, 12, 10, 12, 4, 2 and 12 calls, each of a millisecond."""
+    ticks = count(step=10**6)
+
+    def meter(sampler: Sampler) -> tuple[Sampler, dict[str, MeteredSession]]:
+        sessions = {
+            name: MeteredSession(session, clock=ticks.__next__)
+            for name, session in sampler.sessions.items()
+        }
+        return Sampler(sampler.manifest, sessions), sessions
+
+    monkeypatch.setattr(node_profile, "meter", meter)
+    monkeypatch.setattr(node_profile, "_MOST", 9)
+    monkeypatch.setattr(node_profile, "_SECONDS", 600)
+    whole = NodeTime(name="all", kind="Gemm", dtype="fp32", ms=74.0)
+    monkeypatch.setattr(node_profile, "read_node_times", lambda *_: [whole])
+    profile = profile_bundle(request("tiny_tokens"))
+    (calls,) = profile.calls
+    assert (calls.calls, calls.samples, calls.ms) == (10, 20, pytest.approx(10.0))
+    assert profile.nodes[0].ms == pytest.approx(10.0)  # 74 calls took 74 ms
 
 
 def test_a_backend_that_does_not_tell_still_counts() -> None:

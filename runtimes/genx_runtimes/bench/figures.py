@@ -242,7 +242,8 @@ class GraphLimit(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         component: the graph.
         calls: of the engine, in one call of the benchmark.
-        ms: in the engine, the median of one call of the benchmark, all steps together.
+        ms: in the engine, all steps together, of the call of the benchmark that took the median
+            time; `calls` and `macs` are of that call, where texts that end early make them differ.
         macs: multiply-adds that the task needs at this batch size, all steps.
         ceiling: which bounds it.
         of_limit: the least time that the ceilings allow over `ms`.

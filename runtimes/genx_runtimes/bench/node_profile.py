@@ -5,10 +5,9 @@ python -m genx_runtimes.bench.node_profile < request.json > profile.json
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -44,7 +43,7 @@ class ProfiledNode(msgspec.Struct, frozen=True, kw_only=True):
         component: the graph.
         name: in the engine's words.
         kind: the operator.
-        ms: of one pass, the mean.
+        ms: of a pass with the samples that `Profile.calls` has, the mean.
         share: of the time of all nodes of all graphs.
         dtype: what the engine computed it in; empty where it does not tell.
         origins: see `NodeTime`.
@@ -63,7 +62,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """What one pass of the sampling loop, which draws one batch, takes.
 
     Args:
-        calls: of each graph that is run, with the median time without the engine's profiler.
+        calls: of each graph that is run, without the engine's profiler: of the pass whose time is
+            the median, since texts that end early make passes of different lengths.
         nodes: the ten heaviest of all graphs, the heaviest first.
         failure: why there are no nodes; empty if there are.
     """
@@ -93,7 +93,7 @@ def profile_bundle(request: ProfileRequest) -> Profile:
         calls = _time_calls(sampler, request.batch)
     try:
         with _open(request, profile=True) as sampler:
-            nodes = _time_nodes(sampler, request.batch)
+            nodes = _time_nodes(sampler, request.batch, calls)
     except GenxError as err:
         return Profile(calls=calls, failure=one_line(err))
     return Profile(calls=calls, nodes=nodes)
@@ -116,7 +116,7 @@ def _draw(sampler: Sampler, batch: int) -> Iterator[object]:
 
 
 def _time_calls(sampler: Sampler, batch: int) -> tuple[Calls, ...]:
-    """Return the calls of one pass, with the median of their times over a second of passes."""
+    """Return each graph's calls in the pass where they took the median time, of a second's."""
     metered, sessions = meter(sampler)
     stream = _draw(metered, batch)
     next(stream)  # the first pass may compile
@@ -126,30 +126,32 @@ def _time_calls(sampler: Sampler, batch: int) -> tuple[Calls, ...]:
         before = take_stock(sessions)
         next(stream)
         passes.append(subtract(before, take_stock(sessions)))
-    return tuple(
-        msgspec.structs.replace(calls[-1], ms=statistics.median(c.ms for c in calls))
+    median = [
+        sorted(calls, key=lambda c: c.ms)[(len(calls) - 1) // 2]
         for calls in zip(*passes, strict=True)
-        if calls[-1].calls
-    )
+    ]
+    return tuple(calls for calls in median if calls.calls)
 
 
 def _goes_on(begun: float, passes: int) -> bool:
     return passes < _MOST and time.perf_counter() - begun < _SECONDS
 
 
-def _time_nodes(sampler: Sampler, batch: int) -> tuple[ProfiledNode, ...]:
+def _time_nodes(sampler: Sampler, batch: int, calls: Sequence[Calls]) -> tuple[ProfiledNode, ...]:
     metered, sessions = meter(sampler)
     stream = _draw(metered, batch)
     next(stream)
-    skipped = {name: session.calls for name, session in sessions.items()}
+    skipped = take_stock(sessions)
     passes, begun = 0, time.perf_counter()
     while not passes or _goes_on(begun, passes):
         next(stream)
         passes += 1
+    timed = {c.component: c.samples for c in subtract(skipped, take_stock(sessions))}
+    scale = {c.component: c.samples / timed[c.component] for c in calls if timed[c.component]}
     times = [
         (name, node)
-        for name, session in sampler.sessions.items()
-        for node in read_node_times(session, skipped[name])
+        for name in scale
+        for node in read_node_times(sampler.sessions[name], skipped[name].calls)
     ]
     total = sum(node.ms for _, node in times) or 1.0
     times.sort(key=lambda item: -item[1].ms)
@@ -158,7 +160,7 @@ def _time_nodes(sampler: Sampler, batch: int) -> tuple[ProfiledNode, ...]:
             component=name,
             name=node.name,
             kind=node.kind,
-            ms=node.ms / passes,
+            ms=node.ms * scale[name],
             share=node.ms / total,
             dtype=node.dtype,
             origins=node.origins,

@@ -13,7 +13,7 @@ import pytest
 
 from genx_runtimes.bench import tally
 
-# Where PyTorch and its exporter spend their time, most of it in Python.
+# What an export spends its time in, nearly all of it Python that is not genx's.
 EXPORTER = (
     ("torch.export", "export"),
     ("torch.onnx", "export"),
@@ -33,7 +33,7 @@ def _ceilings_once() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _exporter_untraced() -> Iterator[None]:
-    """Measure no coverage in PyTorch's exporter, which would take twice as long."""
+    """Measure no coverage in PyTorch's exporter, which would take half as long again."""
     with pytest.MonkeyPatch.context() as patch:
         if sys.gettrace() is not None and find_spec("torch"):
             for module, name in EXPORTER:

@@ -200,16 +200,15 @@ def test_a_row_has_the_conditions_of_all_and_its_own_waiting(
 
 
 def test_the_first_call_of_a_turn_is_not_timed(tmp_path: Path) -> None:
-    first_s, is_first = 0.05, False
+    first_s = 0.05
+    called: list[int] = []  # in each turn
 
     def draw(count: int) -> None:
-        nonlocal is_first
-        time.sleep(first_s if is_first else 0.001)
-        is_first = False
+        time.sleep(first_s if called and not called[-1] else 0.001)
+        if called:
+            called[-1] += 1
 
     class Parent(Channel):
-        asked = 0
-
         def __init__(self) -> None:
             """It has nothing to say but turns."""
 
@@ -217,13 +216,14 @@ def test_the_first_call_of_a_turn_is_not_timed(tmp_path: Path) -> None:
             """What the worker says does not matter."""
 
         def receive(self, kind: Any) -> Any:
-            nonlocal is_first
-            self.asked += 1
-            is_first = True
-            return Slice(seconds=0.005, min_count=3) if self.asked <= 8 else None
+            if len(called) == 8:
+                return None
+            called.append(0)
+            return Slice(seconds=0.005, min_count=3)
 
     case = replace(make_case(tmp_path), in_turn=True)
     made = measure_case(case, lambda _: nullcontext(Prepared(draw=draw, versions={})), Parent())
+    assert all(calls > timed for calls, timed in zip(called, made.slices, strict=True))
     starts = np.cumsum([0, *made.slices[:-1]])
     assert len(starts) == 8
     # A slow machine holds up some calls so long, but not one after each start.

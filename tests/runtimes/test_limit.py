@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from genx_runtimes.backends.onnxruntime_profile import read_profile
 from genx_runtimes.bench import node_profile
 from genx_runtimes.bench.figures import Ceiling
 from genx_runtimes.bench.limit import choose_ceiling, find_limit, list_rates
-from genx_runtimes.bench.metered import Calls, MeteredSession
+from genx_runtimes.bench.metered import Calls, meter
 from genx_runtimes.bench.node_profile import (
     Profile,
     ProfiledNode,
@@ -24,7 +25,6 @@ from genx_runtimes.bench.node_profile import (
 from genx_runtimes.bundle import open_bundle
 from genx_runtimes.errors import BackendError
 from genx_runtimes.manifest import GraphCost, Manifest, NodeCost, VariantSpec
-from genx_runtimes.sampler import Sampler
 from genx_runtimes.session import NodeTime, SessionOptions, read_node_times
 
 DATA = Path(__file__).parents[1] / "data"
@@ -227,16 +227,8 @@ def test_texts_that_end_early_are_counted_by_the_median_pass(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Passes of 3, 12, 7, 12, 10, 12, 4, 2 and 12 calls, each of a millisecond."""
-    ticks = count(step=10**6)
-
-    def meter(sampler: Sampler) -> tuple[Sampler, dict[str, MeteredSession]]:
-        sessions = {
-            name: MeteredSession(session, clock=ticks.__next__)
-            for name, session in sampler.sessions.items()
-        }
-        return Sampler(sampler.manifest, sessions), sessions
-
-    monkeypatch.setattr(node_profile, "meter", meter)
+    ticking = partial(meter, clock=count(step=10**6).__next__)
+    monkeypatch.setattr(node_profile, "meter", ticking)
     monkeypatch.setattr(node_profile, "_MOST", 9)
     monkeypatch.setattr(node_profile, "_SECONDS", 600)
     whole = NodeTime(name="all", kind="Gemm", dtype="fp32", ms=74.0)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
+from genx_runtimes.bench.measure import Clock
 from genx_runtimes.sampler import Sampler
 from genx_runtimes.session import Array, Session, WrappedSession
 
@@ -36,7 +37,7 @@ class MeteredSession(WrappedSession):
         clock: nanoseconds from any origin.
     """
 
-    def __init__(self, session: Session, clock: Callable[[], int] = time.perf_counter_ns) -> None:
+    def __init__(self, session: Session, clock: Clock = time.perf_counter_ns) -> None:
         super().__init__(session)
         self._clock = clock
         self.calls = 0
@@ -53,9 +54,11 @@ class MeteredSession(WrappedSession):
         return results
 
 
-def meter(sampler: Sampler) -> tuple[Sampler, dict[str, MeteredSession]]:
+def meter(
+    sampler: Sampler, clock: Clock = time.perf_counter_ns
+) -> tuple[Sampler, dict[str, MeteredSession]]:
     """Return a sampler that draws the same, and what counts for each component."""
-    sessions = {name: MeteredSession(session) for name, session in sampler.sessions.items()}
+    sessions = {name: MeteredSession(s, clock) for name, s in sampler.sessions.items()}
     return Sampler(sampler.manifest, sessions), sessions
 
 
